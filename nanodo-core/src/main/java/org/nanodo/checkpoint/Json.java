@@ -1,0 +1,54 @@
+package org.nanodo.checkpoint;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Records to JSON and back, strictly: an unknown or missing field and a repeated key are errors. */
+public final class Json {
+    static final ObjectMapper mapper = JsonMapper.builder()
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .enable(SerializationFeature.INDENT_OUTPUT)
+            .build();
+
+    private Json() {}
+
+    public static String write(Object value) {
+        try {
+            return mapper.writeValueAsString(value);
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException(value.getClass() + " has no JSON form", e);
+        }
+    }
+
+    /** @throws IllegalArgumentException if the text is not JSON, or not of this type */
+    public static <T> T read(String json, Class<T> type) {
+        try {
+            return mapper.readValue(json, type);
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException(
+                    "Not a valid " + type.getSimpleName() + ": " + e.getOriginalMessage(), e);
+        }
+    }
+
+    public static void write(Path file, Object value) throws IOException {
+        Files.writeString(file, write(value) + "\n");
+    }
+
+    /** @throws CorruptFileException if the file's text is not JSON, or not of this type */
+    public static <T> T read(Path file, Class<T> type) throws IOException {
+        try {
+            return read(Files.readString(file), type);
+        } catch (IllegalArgumentException e) {
+            throw new CorruptFileException(file, e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+package org.nanodo.data;
+
+import java.util.Arrays;
+
+/**
+ * Rows to learn from, row-major on the host. As NanoDO's {@code get_in_out} has it, a row's targets are its own tokens
+ * moved by one, and its last token has none.
+ *
+ * @param B rows
+ * @param L tokens a row
+ * @param inputs_BxL token ids
+ * @param targets_BxL the id after each
+ * @param weights_BxL 1 where there is a target to learn, 0 elsewhere
+ */
+public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] weights_BxL) {
+    public Batch {
+        if (inputs_BxL.length != B * L || targets_BxL.length != B * L || weights_BxL.length != B * L) {
+            throw new IllegalArgumentException("A batch of " + B + " rows of " + L + " tokens needs " + B * L
+                    + " inputs, targets and weights, not " + inputs_BxL.length + ", " + targets_BxL.length + " and "
+                    + weights_BxL.length);
+        }
+    }
+
+    /** @param lengths_B how many tokens of each row are text; the rest is padding */
+    public static Batch of(int L, int[] tokens_BxL, int... lengths_B) {
+        int[] targets_BxL = new int[tokens_BxL.length];
+        float[] weights_BxL = new float[tokens_BxL.length];
+        for (int b = 0; b < lengths_B.length; b++) {
+            int end = b * L + lengths_B[b] - 1;
+            for (int i = b * L; i < end; i++) {
+                targets_BxL[i] = tokens_BxL[i + 1];
+                weights_BxL[i] = 1;
+            }
+        }
+        return new Batch(lengths_B.length, L, tokens_BxL, targets_BxL, weights_BxL);
+    }
+
+    /** The sum of the weights: how many targets there are. */
+    public double weight() {
+        double weight = 0;
+        for (float w : weights_BxL) {
+            weight += w;
+        }
+        return weight;
+    }
+
+    /** The rows from one (inclusive) to another (exclusive). */
+    public Batch rows(int from, int to) {
+        return new Batch(
+                to - from,
+                L,
+                Arrays.copyOfRange(inputs_BxL, from * L, to * L),
+                Arrays.copyOfRange(targets_BxL, from * L, to * L),
+                Arrays.copyOfRange(weights_BxL, from * L, to * L));
+    }
+}

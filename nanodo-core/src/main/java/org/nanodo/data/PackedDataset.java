@@ -1,0 +1,81 @@
+package org.nanodo.data;
+
+/**
+ * Packed rows of a text source, batch after batch. A value: each method returns a changed copy, and any number of
+ * iterators may run over one.
+ *
+ * <pre>{@code
+ * PackedDataset.of(TextSource.files(path)).tokenizer(Tokenizer.bytes()).length(128).batch(16).shuffle(42)
+ * }</pre>
+ *
+ * @param source the documents
+ * @param length tokens a row, L
+ * @param batch rows a batch over all ranks, B
+ * @param epochs passes over the source; {@link #ENDLESS} by default
+ * @param shuffles whether documents and rows come in a seeded random order, another one every epoch
+ * @param rank which of {@code world} equal parts of every batch the iterators serve
+ */
+public record PackedDataset(
+        TextSource source,
+        Tokenizer tokenizer,
+        int length,
+        int batch,
+        long epochs,
+        boolean shuffles,
+        long seed,
+        int rank,
+        int world) {
+    public static final long ENDLESS = Long.MAX_VALUE;
+
+    public PackedDataset {
+        check(source.size() > 0, "The source has no documents");
+        check(length >= 2, "A row of " + length + " tokens has nothing to predict: length has to be at least 2");
+        check(batch >= 1, "batch is " + batch + ", it has to be at least 1");
+        check(epochs >= 1, "epochs is " + epochs + ", it has to be at least 1");
+        check(rank >= 0 && rank < world, "Rank " + rank + " is not one of " + world);
+        check(batch % world == 0, "A batch of " + batch + " rows does not divide among " + world + " ranks");
+    }
+
+    /** Byte tokens, rows of 512, batches of 16, endless, in the source's order, until said otherwise. */
+    public static PackedDataset of(TextSource source) {
+        return new PackedDataset(source, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, 0, 1);
+    }
+
+    public PackedDataset tokenizer(Tokenizer tokenizer) {
+        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+    }
+
+    public PackedDataset length(int length) {
+        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+    }
+
+    public PackedDataset batch(int batch) {
+        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+    }
+
+    /** So many passes; the last row and the last batch are then filled up with padding of weight zero. */
+    public PackedDataset epochs(long epochs) {
+        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+    }
+
+    /** Documents in a new random order every epoch, and rows among the million tokens packed with them. */
+    public PackedDataset shuffle(long seed) {
+        return new PackedDataset(source, tokenizer, length, batch, epochs, true, seed, rank, world);
+    }
+
+    /** The part of one rank. All ranks together serve the same batches as a single one. */
+    public PackedDataset shard(int rank, int world) {
+        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+    }
+
+    /** Batches from the beginning. Close it to stop its background thread. */
+    public BatchIterator iterator() {
+        return new BatchIterator(this);
+    }
+
+    private static void check(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new IllegalArgumentException(otherwise);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+package org.nanodo.data;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Predicate;
+import java.util.stream.IntStream;
+
+/** Documents by number. They are read when asked for, by several threads, so that a corpus may be larger than memory. */
+public interface TextSource {
+    int size();
+
+    /** What a message would call a document: its path, say. */
+    String name(int index);
+
+    Document read(int index) throws IOException;
+
+    /** Texts at hand, one document each. */
+    static TextSource of(String... texts) {
+        return TextSources.of(List.of(texts));
+    }
+
+    /**
+     * Files, one document each; of a folder all files in it and below that are not empty and not hidden, by name.
+     *
+     * @throws java.nio.file.NoSuchFileException if one does not exist
+     * @throws IllegalArgumentException if a file named here is empty or a folder has no file
+     */
+    static TextSource files(Path... paths) throws IOException {
+        return TextSources.files(paths);
+    }
+
+    /** Files in a jar or zip archive, one document each, by name. */
+    static TextSource archive(Path zip) throws IOException {
+        return TextSources.archive(zip);
+    }
+
+    /** Lines of a file that are not empty, one document each. Keeps eight bytes a line in memory. */
+    static TextSource lines(Path file) throws IOException {
+        return FileSections.lines(file);
+    }
+
+    /**
+     * One large file as documents of at least so many bytes, each ending with a line: a text without documents of its
+     * own can then be shuffled and split.
+     */
+    static TextSource sections(Path file, int bytes) throws IOException {
+        return FileSections.of(file, bytes);
+    }
+
+    /** The documents whose name passes. @throws IllegalArgumentException if none does */
+    default TextSource matching(Predicate<String> name) {
+        return TextSources.subset(
+                this, IntStream.range(0, size()).filter(i -> name.test(name(i))).toArray());
+    }
+
+    /** A seeded random split by document, so that no document is on both sides. */
+    default Split split(double validationFraction, long seed) {
+        int validation = (int) Math.max(1, Math.round(size() * validationFraction));
+        if (!(validationFraction > 0) || validation >= size()) {
+            throw new IllegalArgumentException("Cannot hold out " + validationFraction + " of " + size()
+                    + " documents and leave some on both sides: cut a large file up with TextSource.sections");
+        }
+        int[] order = Shuffle.permutation(size(), seed, 0);
+        int[] held = Arrays.copyOf(order, validation);
+        int[] rest = Arrays.copyOfRange(order, validation, size());
+        Arrays.sort(held);
+        Arrays.sort(rest);
+        return new Split(TextSources.subset(this, rest), TextSources.subset(this, held));
+    }
+
+    /** Two sources without a document in common. */
+    record Split(TextSource train, TextSource validation) {}
+}

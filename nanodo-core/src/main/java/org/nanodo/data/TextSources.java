@@ -1,0 +1,145 @@
+package org.nanodo.data;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipException;
+import java.util.zip.ZipFile;
+
+/** Where the documents of {@link TextSource}'s factories come from. */
+final class TextSources {
+    private TextSources() {}
+
+    static TextSource of(List<String> texts) {
+        return new TextSource() {
+            @Override
+            public int size() {
+                return texts.size();
+            }
+
+            @Override
+            public String name(int index) {
+                return "text " + index;
+            }
+
+            @Override
+            public Document read(int index) {
+                return new Document(name(index), texts.get(index), 0);
+            }
+        };
+    }
+
+    static TextSource files(Path... paths) throws IOException {
+        var files = new ArrayList<Path>();
+        for (Path path : paths) {
+            if (Files.isDirectory(path)) {
+                int before = files.size();
+                try (var below = Files.walk(path)) {
+                    below.filter(file -> isText(path, file)).sorted().forEach(files::add);
+                }
+                if (files.size() == before) {
+                    throw new IllegalArgumentException(path + " has no files with text in it");
+                }
+            } else {
+                checkNotEmpty(path);
+                files.add(path);
+            }
+        }
+        return new TextSource() {
+            @Override
+            public int size() {
+                return files.size();
+            }
+
+            @Override
+            public String name(int index) {
+                return files.get(index).toString();
+            }
+
+            @Override
+            public Document read(int index) throws IOException {
+                return Document.decode(name(index), Files.readAllBytes(files.get(index)));
+            }
+        };
+    }
+
+    static TextSource archive(Path zip) throws IOException {
+        checkNotEmpty(zip);
+        try {
+            var file = new ZipFile(zip.toFile()); // closed by its cleaner: a source has no end of its own
+            List<? extends ZipEntry> entries = file.stream()
+                    .filter(entry -> !entry.isDirectory() && entry.getSize() != 0)
+                    .sorted(Comparator.comparing(ZipEntry::getName))
+                    .toList();
+            return new TextSource() {
+                @Override
+                public int size() {
+                    return entries.size();
+                }
+
+                @Override
+                public String name(int index) {
+                    return zip.getFileName() + "!/" + entries.get(index).getName();
+                }
+
+                @Override
+                public Document read(int index) throws IOException {
+                    try (var in = file.getInputStream(entries.get(index))) {
+                        return Document.decode(name(index), in.readAllBytes());
+                    }
+                }
+            };
+        } catch (ZipException e) {
+            throw new IOException(zip + " is not a jar or zip archive: " + e.getMessage(), e);
+        }
+    }
+
+    static TextSource subset(TextSource source, int[] indices) {
+        if (indices.length == 0) {
+            throw new IllegalArgumentException("None of the " + source.size() + " documents is chosen");
+        }
+        return new TextSource() {
+            @Override
+            public int size() {
+                return indices.length;
+            }
+
+            @Override
+            public String name(int index) {
+                return source.name(indices[index]);
+            }
+
+            @Override
+            public Document read(int index) throws IOException {
+                return source.read(indices[index]);
+            }
+        };
+    }
+
+    static void checkNotEmpty(Path file) throws IOException {
+        if (!Files.exists(file)) {
+            throw new NoSuchFileException(file + " does not exist");
+        }
+        if (Files.size(file) == 0) {
+            throw new IllegalArgumentException(file + " is empty: there is no text to learn from");
+        }
+    }
+
+    private static boolean isText(Path root, Path file) {
+        try {
+            for (Path part : root.relativize(file)) {
+                if (part.toString().startsWith(".")) {
+                    return false;
+                }
+            }
+            return Files.isRegularFile(file) && Files.size(file) > 0;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+}

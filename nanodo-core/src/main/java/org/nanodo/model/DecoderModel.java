@@ -1,0 +1,197 @@
+package org.nanodo.model;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Attention;
+import org.nanodo.runtime.Device;
+
+/** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
+public final class DecoderModel implements LanguageModel {
+    private static final double LAYER_NORM_EPS = 1e-6; // flax's
+
+    private final TransformerConfig config;
+    private final Device device;
+    private final List<Parameter> parameters = new ArrayList<>();
+    private final List<Block> blocks = new ArrayList<>();
+    private final Parameter embed_VxD;
+    private final Parameter positions_LxD;
+    private final Parameter outNorm_D;
+
+    DecoderModel(TransformerConfig config, Device device, Init.Source source) {
+        this.config = config;
+        this.device = device;
+        embed_VxD = parameter(source, "embed", Init.normal(config.D()), config.V(), config.D());
+        positions_LxD = parameter(source, "pos_embed", Init.normal(config.D()), config.L(), config.D());
+        for (int i = 0; i < config.N(); i++) {
+            blocks.add(new Block(source, "blocks." + i + "."));
+        }
+        outNorm_D = parameter(source, "out_norm", Init.ones(), config.D());
+    }
+
+    /** A new model on the CPU. The same seed gives the same parameters on every device. */
+    public static DecoderModel create(TransformerConfig config, long seed) {
+        return create(config, seed, Device.cpu());
+    }
+
+    public static DecoderModel create(TransformerConfig config, long seed, Device device) {
+        return new DecoderModel(config, device, Init.seeded(seed, device));
+    }
+
+    /** Reads what {@link #save} wrote, or a checkpoint's folder, onto the CPU. */
+    public static DecoderModel load(Path directory) throws IOException {
+        return load(directory, Device.cpu());
+    }
+
+    public static DecoderModel load(Path directory, Device device) throws IOException {
+        return ModelFiles.load(directory, device);
+    }
+
+    /** Writes a new folder with config and parameters: all that inference and fine-tuning need. */
+    public void save(Path directory) throws IOException {
+        ModelFiles.save(this, directory);
+    }
+
+    @Override
+    public Tensor embed(Tensor y_BxL) {
+        if (y_BxL.size(1) > config.L()) {
+            throw new IllegalArgumentException("A row of " + y_BxL.size(1) + " tokens is longer than the L="
+                    + config.L() + " positions of this model");
+        }
+        Tensor y_BxLxD = lookUp(y_BxL);
+        return y_BxLxD.add(positions_LxD.tensor().narrow(0, 0, y_BxL.size(1)));
+    }
+
+    private Tensor lookUp(Tensor y_BxL) {
+        try {
+            return torch.embedding(embed_VxD.tensor(), y_BxL);
+        } catch (RuntimeException e) {
+            if (String.valueOf(e.getMessage()).contains("index out of range")) {
+                throw new IllegalArgumentException(
+                        "A token id is not in the vocabulary: ids are 0 to " + (config.V() - 1) + ", these reach from "
+                                + y_BxL.min().item_long() + " to " + y_BxL.max().item_long(),
+                        e);
+            }
+            throw e;
+        }
+    }
+
+    @Override
+    public Tensor head(Tensor y_BxLxD) {
+        // bfloat16 models multiply in bfloat16 here too, where NanoDO multiplies in float32, at twice the time of the
+        // head.
+        Tensor logits_BxLxV = layerNorm(y_BxLxD, outNorm_D)
+                .matmul(embed_VxD.as(config.dtype()).t());
+        return logits_BxLxV.to(ScalarType.Float);
+    }
+
+    /** One pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
+    private final class Block implements LanguageModel.Block {
+        private final Parameter norm1_D;
+        private final Parameter query_DxHxDh;
+        private final Parameter key_DxHxDh;
+        private final Parameter value_DxHxDh;
+        private final Parameter out_HxDhxD;
+        private final Parameter norm2_D;
+        private final Parameter up_DxF;
+        private final Parameter down_FxD;
+
+        Block(Init.Source source, String name) {
+            long D = config.D();
+            long H = config.H();
+            long Dh = config.Dh();
+            long F = config.F();
+            norm1_D = parameter(source, name + "norm1", Init.ones(), D);
+            query_DxHxDh = parameter(source, name + "query", Init.xavierUniform(D, D), D, H, Dh);
+            key_DxHxDh = parameter(source, name + "key", Init.xavierUniform(D, D), D, H, Dh);
+            value_DxHxDh = parameter(source, name + "value", Init.xavierUniform(D, D), D, H, Dh);
+            out_HxDhxD = parameter(source, name + "attn_out", Init.xavierUniform(D, D), H, Dh, D);
+            norm2_D = parameter(source, name + "norm2", Init.ones(), D);
+            up_DxF = parameter(source, name + "mlp_in", Init.xavierUniform(D, F), D, F);
+            down_FxD = parameter(source, name + "mlp_out", Init.xavierUniform(F, D), F, D);
+        }
+
+        @Override
+        public Tensor forward(Tensor in_BxLxD) {
+            Tensor x_BxLxD = layerNorm(in_BxLxD, norm1_D); // "pre-layernorm"
+            x_BxLxD = attention(x_BxLxD).add(in_BxLxD);
+            Tensor z_BxLxD = layerNorm(x_BxLxD, norm2_D);
+            z_BxLxD = mlp(z_BxLxD);
+            return x_BxLxD.add(z_BxLxD);
+        }
+
+        private Tensor attention(Tensor x_BxLxD) {
+            Tensor q_BxHxLxDh = heads(x_BxLxD, query_DxHxDh);
+            Tensor k_BxHxLxDh = heads(x_BxLxD, key_DxHxDh);
+            Tensor v_BxHxLxDh = heads(x_BxLxD, value_DxHxDh);
+            Tensor out_BxHxLxDh = Attention.causal(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
+            Tensor out_BxLxD = out_BxHxLxDh.transpose(1, 2).flatten(2, 3);
+            return out_BxLxD.matmul(out_HxDhxD.as(config.dtype()).flatten(0, 1));
+        }
+
+        private Tensor heads(Tensor x_BxLxD, Parameter kernel_DxHxDh) {
+            Tensor x_BxLxHDh = x_BxLxD.matmul(kernel_DxHxDh.as(config.dtype()).flatten(1, 2));
+            return x_BxLxHDh
+                    .view(x_BxLxD.size(0), x_BxLxD.size(1), config.H(), config.Dh())
+                    .transpose(1, 2);
+        }
+
+        private Tensor mlp(Tensor x_BxLxD) {
+            Tensor x_BxLxF = x_BxLxD.matmul(up_DxF.as(config.dtype()));
+            x_BxLxF = torch.gelu(x_BxLxF, "tanh");
+            return x_BxLxF.matmul(down_FxD.as(config.dtype()));
+        }
+    }
+
+    /** Normalises in float32, with a scale but no bias, and returns the type of the computation. */
+    private Tensor layerNorm(Tensor x_BxLxD, Parameter scale_D) {
+        return torch.layer_norm(
+                        x_BxLxD,
+                        new long[] {config.D()},
+                        new TensorOptional(scale_D.tensor()),
+                        new TensorOptional(),
+                        LAYER_NORM_EPS,
+                        true)
+                .to(config.dtype().scalarType());
+    }
+
+    private Parameter parameter(Init.Source source, String name, Init init, long... shape) {
+        Tensor tensor = source.get(name, init, shape);
+        tensor.set_requires_grad(true);
+        var parameter = new Parameter(name, tensor);
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    @Override
+    public TransformerConfig config() {
+        return config;
+    }
+
+    @Override
+    public Device device() {
+        return device;
+    }
+
+    @Override
+    public List<Parameter> parameters() {
+        return Collections.unmodifiableList(parameters);
+    }
+
+    @Override
+    public List<? extends LanguageModel.Block> blocks() {
+        return Collections.unmodifiableList(blocks);
+    }
+
+    /** Frees the parameters. The model cannot be used afterwards. */
+    @Override
+    public void close() {
+        parameters.forEach(parameter -> parameter.tensor().close());
+    }
+}

@@ -1,0 +1,101 @@
+package org.nanodo.model;
+
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.nanodo.data.Tokenizer;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+
+/**
+ * A decoder as the trainer sees it: embed, blocks, head. Whoever runs these three in order may keep, drop, recompute or
+ * gather in between what it likes; {@link #forward} is the plain way.
+ */
+public interface LanguageModel extends AutoCloseable {
+    /** A function of the residual stream, x_BxLxD to x_BxLxD, with parameters. */
+    interface Block {
+        Tensor forward(Tensor x_BxLxD);
+    }
+
+    TransformerConfig config();
+
+    Device device();
+
+    /** All parameters in a stable order. */
+    List<Parameter> parameters();
+
+    /** Ids y_BxL, int64, at most L columns, to y_BxLxD. */
+    Tensor embed(Tensor y_BxL);
+
+    List<? extends Block> blocks();
+
+    /** Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. */
+    Tensor head(Tensor y_BxLxD);
+
+    @Override
+    void close();
+
+    default long parameterCount() {
+        return parameters().stream().mapToLong(p -> p.tensor().numel()).sum();
+    }
+
+    /**
+     * Logits of the next token at each position, y_BxL to y_BxLxV in float32. Records gradients unless switched off with
+     * {@link Grad#off()}.
+     */
+    default Tensor forward(Tensor y_BxL) {
+        try (var scope = Scope.open()) {
+            Tensor y_BxLxD = embed(y_BxL);
+            for (Block block : blocks()) {
+                y_BxLxD = block.forward(y_BxLxD);
+            }
+            return scope.export(head(y_BxLxD));
+        }
+    }
+
+    /**
+     * Log-probability in nats of each token given those before it; the first has none, so L tokens give L - 1 numbers.
+     *
+     * @throws IllegalArgumentException if there are fewer than two tokens or more than L, or if an id is not in the vocabulary
+     */
+    default double[] logProbs(int... tokens) {
+        checkTokens(tokens);
+        if (tokens.length < 2) {
+            throw new IllegalArgumentException(
+                    tokens.length + " tokens: the probability of the next one needs at least two");
+        }
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            Tensor y_1xL = Tensors.ids(device(), tokens, 1, tokens.length);
+            Tensor logp_LxV = torch.log_softmax(forward(y_1xL), -1).squeeze(0);
+            Tensor next_Lx1 = y_1xL.narrow(1, 1, tokens.length - 1).view(-1, 1);
+            float[] values =
+                    Tensors.toFloats(logp_LxV.narrow(0, 0, tokens.length - 1).gather(1, next_Lx1));
+            var logProbs = new double[values.length];
+            for (int i = 0; i < values.length; i++) {
+                logProbs[i] = values[i];
+            }
+            return logProbs;
+        }
+    }
+
+    /** Starts a continuation of a text, of BOS alone if that is empty: {@code model.generate(tokenizer, "a").text()}. */
+    default Generation generate(Tokenizer tokenizer, String prompt) {
+        return new Generation(this, tokenizer, prompt);
+    }
+
+    /** @throws IllegalArgumentException if there are none, more than L, or an id is not in the vocabulary */
+    default void checkTokens(int... tokens) {
+        if (tokens.length == 0 || tokens.length > config().L()) {
+            throw new IllegalArgumentException(tokens.length + " tokens: this model takes 1 to L=" + config().L());
+        }
+        for (int token : tokens) {
+            if (token < 0 || token >= config().V()) {
+                throw new IllegalArgumentException("Token id " + token + " is not in the vocabulary of V="
+                        + config().V() + ": was the text encoded with another tokenizer?");
+            }
+        }
+    }
+}

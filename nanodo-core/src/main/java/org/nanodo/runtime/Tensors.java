@@ -1,0 +1,91 @@
+package org.nanodo.runtime;
+
+import java.nio.FloatBuffer;
+import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.IntPointer;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+
+/** Tensors from Java arrays and back. */
+public final class Tensors {
+    static {
+        Natives.start();
+    }
+
+    private Tensors() {}
+
+    /** Token ids as int64, which both embedding and loss take. */
+    public static Tensor ids(Device device, int[] values, long... shape) {
+        try (var scope = Scope.open()) {
+            Tensor ids = torch.empty(shape, Device.cpu().options(ScalarType.Int), null);
+            new IntPointer(ids.data_ptr()).put(values, 0, values.length);
+            return scope.export(ids.to(device.torch(), ScalarType.Long));
+        }
+    }
+
+    public static Tensor floats(Device device, float[] values, long... shape) {
+        try (var scope = Scope.open()) {
+            Tensor floats = torch.empty(shape, Device.cpu().options(ScalarType.Float), null);
+            new FloatPointer(floats.data_ptr()).put(values, 0, values.length);
+            return scope.export(floats.to(device.torch(), ScalarType.Float));
+        }
+    }
+
+    /** Zeros in float32. */
+    public static Tensor zeros(Device device, long... shape) {
+        try (var scope = Scope.open()) {
+            return scope.export(torch.zeros(shape, device.options(ScalarType.Float)));
+        }
+    }
+
+    public static Tensor empty(Device device, ScalarType type, long... shape) {
+        try (var scope = Scope.open()) {
+            return scope.export(torch.empty(shape, device.options(type), null));
+        }
+    }
+
+    /** The same values at the start of a new autograd graph. */
+    public static Tensor leaf(Tensor tensor) {
+        Tensor leaf = tensor.detach();
+        leaf.set_requires_grad(true);
+        return leaf;
+    }
+
+    /** The gradient that a leaf has received. LibTorch's own accessor refers into the leaf and dies with it. */
+    public static Tensor gradient(Tensor leaf) {
+        return leaf.grad().detach();
+    }
+
+    public static Tensor to(Tensor tensor, Device device) {
+        try (var scope = Scope.open()) {
+            return scope.export(tensor.to(device.torch(), tensor.scalar_type()));
+        }
+    }
+
+    /** All values in row-major order, as float32. Waits for the device. */
+    public static float[] toFloats(Tensor tensor) {
+        try (var scope = Scope.open()) {
+            Tensor host =
+                    tensor.detach().to(Device.cpu().torch(), ScalarType.Float).contiguous();
+            float[] values = new float[Math.toIntExact(host.numel())];
+            FloatBuffer buffer = host.createBuffer();
+            buffer.get(values);
+            return values;
+        }
+    }
+
+    /** The value of a tensor with one element. Waits for the device. */
+    public static double item(Tensor tensor) {
+        return tensor.item_double();
+    }
+
+    /** Sets every element. */
+    public static void fill(Tensor tensor, double value) {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            tensor.fill_(new Scalar(value));
+        }
+    }
+}

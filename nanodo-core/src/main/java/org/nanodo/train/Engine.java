@@ -1,0 +1,37 @@
+package org.nanodo.train;
+
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.nanodo.data.Batch;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Parameter;
+
+/**
+ * Computes a model's loss and gradients. It walks the blocks itself, forward and backward, so that it decides what is
+ * kept, recomputed or freed between them, while the model knows nothing of it.
+ */
+public interface Engine {
+    /** Makes the engine of a model. */
+    @FunctionalInterface
+    interface Factory {
+        Engine of(LanguageModel model);
+    }
+
+    /**
+     * Adds the gradients of the batch's summed loss to those that are there.
+     *
+     * @return the summed loss, one float32 on the device
+     */
+    Tensor lossAndGradients(Batch batch, Loss loss);
+
+    /** Cross-entropy in nats at every position, in the order of the batch. Waits for the device. */
+    float[] tokenLosses(Batch batch);
+
+    /** What the optimizer updates and a checkpoint holds. */
+    List<Parameter> parameters();
+
+    /** L2 norm of all gradients together, one float32 on the device. */
+    Tensor globalNorm();
+
+    void clearGradients();
+}

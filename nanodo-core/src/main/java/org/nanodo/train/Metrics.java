@@ -1,0 +1,36 @@
+package org.nanodo.train;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.NoSuchElementException;
+import java.util.stream.Collectors;
+
+/** What was measured after so many steps, under NanoDO's names: {@code train_loss}, {@code eval_loss}, and so on. */
+public record Metrics(long step, Map<String, Double> values) {
+    public Metrics {
+        values = Collections.unmodifiableMap(new LinkedHashMap<>(values));
+    }
+
+    public boolean has(String name) {
+        return values.containsKey(name);
+    }
+
+    /** @throws NoSuchElementException if there is no such value; {@link #has} tells */
+    public double get(String name) {
+        Double value = values.get(name);
+        if (value == null) {
+            throw new NoSuchElementException(
+                    "No metric \"" + name + "\" at step " + step + ", only " + values.keySet());
+        }
+        return value;
+    }
+
+    @Override
+    public String toString() {
+        return "step " + step + "  "
+                + values.entrySet().stream()
+                        .map(value -> "%s %.5g".formatted(value.getKey(), value.getValue()))
+                        .collect(Collectors.joining("  "));
+    }
+}

@@ -1,0 +1,31 @@
+package org.nanodo.train;
+
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+import org.nanodo.model.Parameter;
+
+/** A rule that turns gradients into updates. */
+@FunctionalInterface
+public interface Optimizer {
+    /** Starts with state for these parameters, whose gradients it will find in their tensors. */
+    State start(List<Parameter> parameters);
+
+    /** The rule's memory. */
+    interface State extends AutoCloseable {
+        /**
+         * Updates the parameters in place, without waiting for the device.
+         *
+         * @param step counts from 1
+         * @param gradScale a float32 on the device: the gradients have to be divided by it
+         * @param skip a float32 on the device: if it is 1, nothing may change
+         */
+        void update(long step, double learningRate, Tensor gradScale, Tensor skip);
+
+        /** Everything that a checkpoint has to hold to go on, by name. */
+        Map<String, Tensor> tensors();
+
+        @Override
+        void close();
+    }
+}

@@ -1,0 +1,75 @@
+package org.nanodo.train;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.bytedeco.pytorch.Generator;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.nanodo.checkpoint.Json;
+import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.Position;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelFiles;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Scope;
+
+/**
+ * A checkpoint's folder: the model's two files, {@code tokenizer.json}, {@code optimizer.safetensors}, and this record as
+ * {@code run.json}.
+ *
+ * @param step updates made
+ * @param position where the data goes on
+ * @param data what the position counts in
+ */
+record RunState(long step, Position position, DataShape data) {
+    private static final String RUN = "run.json";
+    private static final String OPTIMIZER = "optimizer.safetensors";
+    private static final String TOKENIZER = "tokenizer.json";
+    private static final String RANDOM = "random_state";
+
+    /** The settings that a data position depends on. */
+    record DataShape(int documents, int length, int batch, boolean shuffles, long seed) {
+        static DataShape of(PackedDataset data) {
+            return new DataShape(data.source().size(), data.length(), data.batch(), data.shuffles(), data.seed());
+        }
+    }
+
+    void write(Path directory, LanguageModel model, PackedDataset data, Map<String, Tensor> optimizer)
+            throws IOException {
+        ModelFiles.write(model, directory);
+        Json.write(directory.resolve(TOKENIZER), data.tokenizer().spec());
+        Json.write(directory.resolve(RUN), this);
+        try (var scope = Scope.open()) {
+            var tensors = new LinkedHashMap<>(optimizer);
+            tensors.put(RANDOM, torch.getDefaultCPUGenerator().get_state());
+            Safetensors.write(directory.resolve(OPTIMIZER), tensors, Map.of());
+        }
+    }
+
+    /** Reads a checkpoint over a model and an optimizer's state. */
+    static RunState read(Path directory, LanguageModel model, PackedDataset data, Map<String, Tensor> optimizer)
+            throws IOException {
+        RunState state = Json.read(directory.resolve(RUN), RunState.class);
+        if (!state.data.equals(DataShape.of(data))) {
+            throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
+                    + DataShape.of(data) + ": to go on from its parameters alone, use DecoderModel.load");
+        }
+        if (!Json.read(directory.resolve(TOKENIZER), Map.class)
+                .equals(data.tokenizer().spec())) {
+            throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
+        }
+        ModelFiles.loadInto(model, directory);
+        try (var file = Safetensors.open(directory.resolve(OPTIMIZER));
+                var scope = Scope.open()) {
+            for (var tensor : optimizer.entrySet()) {
+                file.readInto(tensor.getKey(), tensor.getValue());
+            }
+            Generator random = torch.getDefaultCPUGenerator();
+            random.set_state(file.read(RANDOM, Device.cpu()));
+        }
+        return state;
+    }
+}

@@ -1,0 +1,155 @@
+package org.nanodo.train;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.IValue;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorArrayRefOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.nanodo.data.Batch;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Operator;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+
+/** The engine for one device: each block is an autograd graph of its own, walked back by hand. */
+final class SingleDevice implements Engine {
+    /** The most that the logits of one chunk of tokens may take; the loss needs about three times this. */
+    private static final long LOGITS_BYTES = 192 << 20;
+
+    private static final Operator foreachNorm = Operator.find("aten::_foreach_norm", "Scalar");
+
+    private final LanguageModel model;
+
+    SingleDevice(LanguageModel model) {
+        this.model = model;
+    }
+
+    @Override
+    public Tensor lossAndGradients(Batch batch, Loss loss) {
+        boolean remat = model.config().remat();
+        List<? extends LanguageModel.Block> blocks = model.blocks();
+        try (var scope = Scope.open()) {
+            Tensor y_BxL = ids(batch, batch.inputs_BxL());
+            Tensor embedded_BxLxD = model.embed(y_BxL);
+            var inputs = new ArrayList<Tensor>();
+            var outputs = new ArrayList<Tensor>();
+            Tensor x_BxLxD = embedded_BxLxD;
+            for (var block : blocks) {
+                x_BxLxD = Tensors.leaf(x_BxLxD);
+                inputs.add(x_BxLxD);
+                x_BxLxD = forward(block, x_BxLxD, !remat);
+                outputs.add(x_BxLxD);
+            }
+            Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
+            Tensor sum = headLossAndGradients(x_BxLxD, batch, loss, gradient_BxLxD);
+            for (int i = blocks.size() - 1; i >= 0; i--) {
+                try (var perBlock = Scope.open()) {
+                    Tensor output_BxLxD = remat ? forward(blocks.get(i), inputs.get(i), true) : outputs.get(i);
+                    backward(output_BxLxD, gradient_BxLxD);
+                    gradient_BxLxD = perBlock.export(Tensors.gradient(inputs.get(i)));
+                }
+                outputs.get(i).close();
+                inputs.get(i).close();
+            }
+            backward(embedded_BxLxD, gradient_BxLxD);
+            return scope.export(sum);
+        }
+    }
+
+    /** Runs one block and frees all but its output and what its backward pass needs. */
+    private static Tensor forward(LanguageModel.Block block, Tensor x_BxLxD, boolean forBackward) {
+        try (var scope = Scope.open();
+                var grad = forBackward ? Grad.on() : Grad.off()) {
+            return scope.export(block.forward(x_BxLxD));
+        }
+    }
+
+    /** Head and loss, chunk by chunk, each forward and backward, so that the logits of all tokens never exist at once. */
+    private Tensor headLossAndGradients(Tensor x_BxLxD, Batch batch, Loss loss, Tensor gradient_BxLxD) {
+        int T = batch.B() * batch.L();
+        Tensor x_TxD = x_BxLxD.detach().flatten(0, 1);
+        Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
+        Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
+        Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
+        Tensor sum = Tensors.zeros(model.device());
+        int chunk = chunk();
+        for (int start = 0; start < T; start += chunk) {
+            try (var scope = Scope.open()) {
+                int length = Math.min(chunk, T - start);
+                Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
+                Tensor chunkSum = loss.sum(
+                        model.head(x_CxD), targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
+                chunkSum.backward();
+                gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
+                sum.add_(chunkSum.detach());
+            }
+        }
+        return sum;
+    }
+
+    @Override
+    public float[] tokenLosses(Batch batch) {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            Tensor x_BxLxD = model.embed(ids(batch, batch.inputs_BxL()));
+            for (var block : model.blocks()) {
+                x_BxLxD = forward(block, x_BxLxD, false);
+            }
+            int T = batch.B() * batch.L();
+            Tensor x_TxD = x_BxLxD.flatten(0, 1);
+            Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
+            float[] losses = new float[T];
+            int chunk = chunk();
+            for (int start = 0; start < T; start += chunk) {
+                try (var perChunk = Scope.open()) {
+                    int length = Math.min(chunk, T - start);
+                    Tensor losses_C = Loss.tokenCrossEntropy(
+                            model.head(x_TxD.narrow(0, start, length)), targets_T.narrow(0, start, length));
+                    System.arraycopy(Tensors.toFloats(losses_C), 0, losses, start, length);
+                }
+            }
+            return losses;
+        }
+    }
+
+    @Override
+    public List<Parameter> parameters() {
+        return model.parameters();
+    }
+
+    @Override
+    public Tensor globalNorm() {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            var gradients = parameters().stream().map(p -> p.tensor().grad()).toList();
+            var norms = foreachNorm
+                    .call(Operator.list(gradients), new IValue(2), Operator.none())
+                    .get(0)
+                    .toTensorVector();
+            return scope.export(torch.linalg_vector_norm(torch.stack(norms)));
+        }
+    }
+
+    @Override
+    public void clearGradients() {
+        for (Parameter parameter : parameters()) {
+            parameter.tensor().mutable_grad().reset();
+        }
+    }
+
+    private int chunk() {
+        return (int) Math.max(1, LOGITS_BYTES / Float.BYTES / model.config().V());
+    }
+
+    private Tensor ids(Batch batch, int[] ids_BxL) {
+        return Tensors.ids(model.device(), ids_BxL, batch.B(), batch.L());
+    }
+
+    private static void backward(Tensor output, Tensor gradient) {
+        output.backward(gradient, new BoolOptional(), false, new TensorArrayRefOptional());
+    }
+}

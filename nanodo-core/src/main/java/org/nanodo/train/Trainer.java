@@ -1,0 +1,255 @@
+package org.nanodo.train;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.data.Batch;
+import org.nanodo.data.BatchIterator;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+
+/**
+ * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
+ *
+ * <p>Threads: one thread builds, resumes, runs and closes a trainer, and nobody else may use its model meanwhile; listeners
+ * are called on that thread. {@link #stop} and {@link #step} are for any thread. Trainers of different models may run at the
+ * same time, but they share the processor's threads.
+ */
+public final class Trainer implements AutoCloseable {
+    private final LanguageModel model;
+    private final TrainerBuilder options;
+    private final Engine engine;
+    private final Optimizer.State optimizer;
+    private final BatchIterator batches;
+    private final CheckpointStore checkpoints;
+    private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
+    private volatile long step;
+    private volatile boolean stopping;
+    private volatile Thread runner;
+    private Pending pending;
+    private long measuredAt;
+
+    /** What a step has yet to report: reading it at once would wait for the device. */
+    private record Pending(long step, double weight, double learningRate, Tensor lossAndNorm) {}
+
+    Trainer(TrainerBuilder options) {
+        this.options = options;
+        this.model = options.model;
+        options.data.tokenizer().checkFits(model.config().V());
+        engine = options.engine.of(model);
+        optimizer = options.optimizer.start(engine.parameters());
+        batches = options.data.iterator();
+        checkpoints = options.workdir == null ? null : new CheckpointStore(options.workdir, options.keep);
+        broken = Scope.keep(Tensors.zeros(model.device()));
+    }
+
+    public static TrainerBuilder of(LanguageModel model) {
+        return new TrainerBuilder(model);
+    }
+
+    /** Updates made so far. */
+    public long step() {
+        return step;
+    }
+
+    /**
+     * Goes on from the newest checkpoint, as if the run had never stopped; starts afresh where there is none.
+     *
+     * @throws IllegalArgumentException if the checkpoint is of another model, tokenizer or dataset
+     */
+    public Trainer resume() throws IOException {
+        var latest = checkpoints == null ? java.util.Optional.<Path>empty() : checkpoints.latest();
+        if (latest.isPresent()) {
+            RunState state = RunState.read(latest.get(), model, options.data, optimizer.tensors());
+            batches.seek(state.position());
+            step = state.step();
+        }
+        return this;
+    }
+
+    /**
+     * Trains until the last step, the end of the data, or {@link #stop}; Ctrl-C and SIGTERM stop it too. Then evaluates
+     * and writes a checkpoint, as far as these were asked for.
+     *
+     * @throws DivergedException if a loss or gradient was not finite; parameters are those before that step
+     * @throws IllegalStateException if the folder for checkpoints holds another run's
+     */
+    public void run() throws IOException {
+        if (step == 0 && checkpoints != null && checkpoints.latest().isPresent()) {
+            throw new IllegalStateException(options.workdir + " holds checkpoints of an earlier run: "
+                    + "call resume() to go on from them, or choose another folder");
+        }
+        stopping = false;
+        runner = Thread.currentThread();
+        var onShutdown = new Thread(this::stopAndWait, "nanodo-shutdown");
+        Runtime.getRuntime().addShutdownHook(onShutdown);
+        try {
+            measuredAt = System.nanoTime();
+            long evaluated = -1;
+            while (step < options.steps && !stopping && batches.hasNext()) {
+                Pending launched = launch(batches.next());
+                report();
+                pending = launched;
+                step++;
+                if (options.evaluator != null && step % options.evaluator.everySteps() == 0) {
+                    evaluate();
+                    evaluated = step;
+                }
+                if (checkpoints != null && step % options.checkpointSteps == 0) {
+                    save();
+                }
+            }
+            if (options.evaluator != null && evaluated != step && !stopping) {
+                evaluate();
+            }
+            report();
+            if (checkpoints != null) {
+                save();
+            }
+        } finally {
+            discardPending();
+            runner = null;
+            removeShutdownHook(onShutdown);
+        }
+    }
+
+    /** Ends {@link #run} after the current step, with a checkpoint if there is a folder for them. For any thread. */
+    public void stop() {
+        stopping = true;
+    }
+
+    /** Starts one step on the device and returns what to read of it later. */
+    private Pending launch(Batch batch) {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            checkIds(batch);
+            double weight =
+                    batch.weight() == 0 ? 1 : batch.weight(); // a batch without targets changes nothing but the moments
+            Tensor loss = Tensors.zeros(model.device());
+            int rows = batch.B() / options.microBatches;
+            for (int from = 0; from < batch.B(); from += rows) {
+                try (var on = Grad.on()) {
+                    loss = engine.lossAndGradients(batch.rows(from, from + rows), options.loss)
+                            .add_(loss);
+                }
+            }
+            Tensor norm = engine.globalNorm();
+            Tensor notFinite = torch.isfinite(norm.add(loss)).logical_not();
+            broken.logical_or_(notFinite);
+            // Gradients are of the summed loss: dividing by the weight makes them those of the mean, dividing by more
+            // clips.
+            Tensor gradScale = norm.div(new Scalar(options.clip)).clamp_min(new Scalar(weight));
+            double learningRate = options.schedule.at(step);
+            optimizer.update(step + 1, learningRate, gradScale, broken);
+            engine.clearGradients();
+            return new Pending(
+                    step + 1,
+                    weight,
+                    learningRate,
+                    Scope.keep(torch.stack(new org.bytedeco.pytorch.TensorVector(loss, norm))));
+        }
+    }
+
+    /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
+    private void report() {
+        if (pending == null) {
+            return;
+        }
+        Pending done = pending;
+        float[] lossAndNorm = Tensors.toFloats(done.lossAndNorm);
+        discardPending();
+        double loss = lossAndNorm[0] / done.weight;
+        double norm = lossAndNorm[1] / done.weight;
+        if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
+            step = done.step - 1;
+            throw new DivergedException(done.step, loss, norm);
+        }
+        long now = System.nanoTime();
+        double seconds = (now - measuredAt) / 1e9;
+        measuredAt = now;
+        var values = new LinkedHashMap<String, Double>();
+        values.put("train_loss", loss);
+        values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
+        values.put("learning_rate", done.learningRate);
+        values.put("grads/all/norm", norm);
+        values.put("train_ntokens", done.weight);
+        values.put("tokens_per_sec", done.weight / seconds);
+        tell(new Metrics(done.step, values));
+    }
+
+    private void evaluate() {
+        report();
+        tell(new Metrics(step, options.evaluator.evaluate(engine)));
+        measuredAt = System.nanoTime();
+    }
+
+    private void save() throws IOException {
+        report(); // so that nothing that is not finite is ever saved
+        var state = new RunState(step, batches.position(), RunState.DataShape.of(options.data));
+        checkpoints.save(step, directory -> state.write(directory, model, options.data, optimizer.tensors()));
+        measuredAt = System.nanoTime();
+    }
+
+    private void tell(Metrics metrics) {
+        options.listeners.forEach(listener -> listener.accept(metrics));
+    }
+
+    private void discardPending() {
+        if (pending != null) {
+            pending.lossAndNorm.close();
+            pending = null;
+        }
+    }
+
+    private void checkIds(Batch batch) {
+        for (int id : batch.inputs_BxL()) {
+            if (id < 0 || id >= model.config().V()) {
+                model.checkTokens(id);
+            }
+        }
+    }
+
+    /** The shutdown hook: the JVM ends when the run has ended, unless it is the run itself that ends the JVM. */
+    private void stopAndWait() {
+        stop();
+        Thread running = runner;
+        while (running != null && running.isAlive() && runner != null && !isExiting(running)) {
+            try {
+                Thread.sleep(20);
+            } catch (InterruptedException e) {
+                return;
+            }
+        }
+    }
+
+    private static boolean isExiting(Thread thread) {
+        for (StackTraceElement frame : thread.getStackTrace()) {
+            if (frame.getClassName().equals("java.lang.Shutdown")) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static void removeShutdownHook(Thread hook) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(hook);
+        } catch (IllegalStateException e) {
+            // The JVM is shutting down and the hook has run.
+        }
+    }
+
+    /** Frees the optimizer's state and stops the data thread. The model stays open. */
+    @Override
+    public void close() {
+        batches.close();
+        optimizer.close();
+        broken.close();
+    }
+}

@@ -1,0 +1,71 @@
+package org.nanodo;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.net.URISyntaxException;
+import java.nio.file.Path;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.data.Batch;
+import org.nanodo.model.DecoderModel;
+import org.nanodo.model.FlaxNames;
+import org.nanodo.runtime.Device;
+
+/** Numbers of an independent implementation of NanoDO in float64. */
+public final class Golden implements AutoCloseable {
+    private final Path path;
+    private final Safetensors file;
+
+    public Golden() throws IOException, URISyntaxException {
+        path = Path.of(
+                Golden.class.getResource("/golden/nanodo_small.safetensors").toURI());
+        file = Safetensors.open(path);
+    }
+
+    public DecoderModel model() throws IOException {
+        return FlaxNames.load(path, "param.", Device.cpu());
+    }
+
+    public Tensor tensor(String name) throws IOException {
+        return file.read(name, Device.cpu());
+    }
+
+    public double scalar(String name) throws IOException {
+        return tensor(name).item_double();
+    }
+
+    public double constant(String name) {
+        return Double.parseDouble(file.metadata().get(name));
+    }
+
+    /** The i-th of five batches; where the next token is the pad id there is nothing to learn. */
+    public Batch batch(int i) throws IOException {
+        Tensor tokens_BxL = tensor("tokens").select(0, i);
+        int B = (int) tokens_BxL.size(0);
+        int L = (int) tokens_BxL.size(1);
+        int[] tokens = new int[B * L];
+        for (int j = 0; j < tokens.length; j++) {
+            tokens[j] = (int) tokens_BxL.select(0, j / L).select(0, j % L).item_long();
+        }
+        Batch batch = Batch.of(L, tokens, L, L, L);
+        for (int j = 0; j < tokens.length; j++) {
+            batch.weights_BxL()[j] *= batch.targets_BxL()[j] == (int) constant("pad_id") ? 0 : 1;
+        }
+        return batch;
+    }
+
+    /** max|a − b| / max|b| */
+    public static double relativeError(Tensor actual, Tensor expected) {
+        assertThat(actual.shape()).isEqualTo(expected.shape());
+        Tensor a = actual.detach().to(ScalarType.Double);
+        Tensor b = expected.to(ScalarType.Double);
+        return a.sub(b).abs().max().item_double() / b.abs().max().item_double();
+    }
+
+    @Override
+    public void close() throws IOException {
+        file.close();
+    }
+}
