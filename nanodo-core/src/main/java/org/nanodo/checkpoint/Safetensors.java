@@ -1,27 +1,21 @@
 package org.nanodo.checkpoint;
 
-import com.fasterxml.jackson.annotation.JsonProperty;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collections;
-import java.util.Comparator;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
@@ -32,104 +26,91 @@ import org.nanodo.runtime.Tensors;
  */
 public final class Safetensors implements AutoCloseable {
     private static final int MAX_HEADER = 100_000_000;
-    private static final String METADATA = "__metadata__";
-    private static final Map<String, ScalarType> TYPES = Map.of(
-            "F64", ScalarType.Double,
-            "F32", ScalarType.Float,
-            "F16", ScalarType.Half,
-            "BF16", ScalarType.BFloat16,
-            "I64", ScalarType.Long,
-            "I32", ScalarType.Int,
-            "I16", ScalarType.Short,
-            "I8", ScalarType.Char,
-            "U8", ScalarType.Byte,
-            "BOOL", ScalarType.Bool);
-
-    /** What the header says of one tensor; offsets count from the end of the header. */
-    private record Entry(String dtype, long[] shape, @JsonProperty("data_offsets") long[] offsets) {
-        long bytes() {
-            return offsets[1] - offsets[0];
-        }
-    }
+    private static final int ALIGNMENT = 8;
 
     private final Path file;
     private final FileChannel channel;
-    private final Map<String, String> metadata = new LinkedHashMap<>();
-    private final Map<String, Entry> entries = new LinkedHashMap<>();
-    private long dataStart;
+    private final SafetensorsHeader header;
+    private final long dataStart;
 
-    private Safetensors(Path file) throws IOException {
+    private Safetensors(Path file, FileChannel channel) throws IOException {
         this.file = file;
-        this.channel = FileChannel.open(file, StandardOpenOption.READ);
+        this.channel = channel;
+        long size = channel.size();
+        if (size < Long.BYTES) {
+            throw new CorruptFileException(file, "is " + size + " bytes long, too short for a safetensors file");
+        }
+        ByteBuffer prefix = ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        readFully(prefix, 0);
+        long length = prefix.flip().getLong();
+        if (length < 0 || length > Math.min(MAX_HEADER, size - Long.BYTES)) {
+            throw new CorruptFileException(
+                    file, "claims a header of " + Long.toUnsignedString(length) + " bytes in a file of " + size);
+        }
+        ByteBuffer json = ByteBuffer.allocate((int) length);
+        readFully(json, Long.BYTES);
+        dataStart = Long.BYTES + length;
+        header = SafetensorsHeader.parse(file, json.flip(), size - dataStart);
     }
 
-    /** Opens a file and checks its header. @throws CorruptFileException if that is not valid for the file's length */
+    /** Opens a file. @throws CorruptFileException if its header is not valid, or not for a file of this length */
     public static Safetensors open(Path file) throws IOException {
-        var opened = new Safetensors(file);
+        FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
         try {
-            opened.readHeader();
-            return opened;
+            return new Safetensors(file, channel);
         } catch (IOException | RuntimeException e) {
-            opened.close();
+            channel.close();
             throw e;
         }
     }
 
     public Map<String, String> metadata() {
-        return Collections.unmodifiableMap(metadata);
+        return Collections.unmodifiableMap(header.metadata());
     }
 
+    /** The tensors' names in the file's order. */
     public Set<String> names() {
-        return Collections.unmodifiableSet(entries.keySet());
+        return Collections.unmodifiableSet(header.entries().keySet());
     }
 
     public long[] shape(String name) throws CorruptFileException {
-        return entry(name).shape.clone();
+        return entry(name).shape().clone();
     }
 
     /** Reads one tensor. */
     public Tensor read(String name, Device device) throws IOException {
-        Entry entry = entry(name);
+        SafetensorsHeader.Entry entry = entry(name);
         try (var scope = Scope.open()) {
-            Tensor host = Tensors.empty(Device.cpu(), TYPES.get(entry.dtype), entry.shape);
-            readBytes(entry, host);
+            Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
+            long position = dataStart + entry.offsets()[0];
+            for (ByteBuffer part : memory(host)) {
+                readFully(part, position);
+                position += part.capacity();
+            }
             return scope.export(Tensors.to(host, device));
         }
     }
 
     /** Reads one tensor over an existing one of the same type and shape. */
     public void readInto(String name, Tensor target) throws IOException {
-        Entry entry = entry(name);
-        if (!Arrays.equals(entry.shape, target.shape()) || TYPES.get(entry.dtype) != target.scalar_type()) {
+        SafetensorsHeader.Entry entry = entry(name);
+        if (!entry.describes(target)) {
             throw new CorruptFileException(
                     file,
-                    "tensor \"" + name + "\" is " + entry.dtype + Arrays.toString(entry.shape) + ", wanted "
-                            + dtype(target) + Arrays.toString(target.shape()));
+                    "tensor \"" + name + "\" is " + entry + ", wanted is "
+                            + Tensors.type(target).name() + Arrays.toString(target.shape()));
         }
-        try (var scope = Scope.open()) {
-            target.detach().copy_(read(name, Device.cpu()));
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            target.copy_(read(name, Device.cpu()));
         }
     }
 
-    /** Writes a new file and forces it to disk. Tensors on a device are copied to the host one at a time. */
+    /** Writes a new file. Tensors on a device pass through the host one at a time. */
     public static void write(Path file, Map<String, Tensor> tensors, Map<String, String> metadata) throws IOException {
-        var header = new LinkedHashMap<String, Object>();
-        if (!metadata.isEmpty()) {
-            header.put(METADATA, metadata);
-        }
-        long offset = 0;
-        for (var named : tensors.entrySet()) {
-            Tensor tensor = named.getValue();
-            long end = offset + tensor.nbytes();
-            header.put(named.getKey(), new Entry(dtype(tensor), tensor.shape(), new long[] {offset, end}));
-            offset = end;
-        }
-        byte[] json = Json.mapper
-                .writer()
-                .without(com.fasterxml.jackson.databind.SerializationFeature.INDENT_OUTPUT)
-                .writeValueAsBytes(header);
-        int length = (json.length + 7) / 8 * 8; // the tensors start at a multiple of eight bytes, after spaces
-        ByteBuffer head = ByteBuffer.allocate(8 + length).order(ByteOrder.LITTLE_ENDIAN);
+        byte[] json = SafetensorsHeader.of(tensors, metadata).toJson();
+        int length = (json.length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        ByteBuffer head = ByteBuffer.allocate(Long.BYTES + length).order(ByteOrder.LITTLE_ENDIAN);
         head.putLong(length).put(json);
         while (head.hasRemaining()) {
             head.put((byte) ' ');
@@ -139,12 +120,11 @@ public final class Safetensors implements AutoCloseable {
             for (Tensor tensor : tensors.values()) {
                 try (var scope = Scope.open()) {
                     Tensor host = Tensors.to(tensor.detach(), Device.cpu()).contiguous();
-                    for (ByteBuffer part : views(host)) {
+                    for (ByteBuffer part : memory(host)) {
                         writeFully(channel, part);
                     }
                 }
             }
-            channel.force(true);
         }
     }
 
@@ -153,107 +133,19 @@ public final class Safetensors implements AutoCloseable {
         channel.close();
     }
 
-    private void readHeader() throws IOException {
-        ByteBuffer head = ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN);
-        check(channel.size() >= 8, "is " + channel.size() + " bytes long, too short for a safetensors file");
-        readFully(head, 0);
-        long length = head.flip().getLong();
-        check(
-                length > 0 && length <= MAX_HEADER && length <= channel.size() - 8,
-                "claims a header of " + Long.toUnsignedString(length) + " bytes in a file of " + channel.size());
-        ByteBuffer json = ByteBuffer.allocate((int) length);
-        readFully(json, 8);
-        dataStart = 8 + length;
-        try {
-            var root = Json.mapper.readTree(
-                    StandardCharsets.UTF_8.newDecoder().decode(json.flip()).toString());
-            check(root.isObject(), "has a header that is not a JSON object");
-            for (var field : root.properties()) {
-                if (field.getKey().equals(METADATA)) {
-                    readMetadata(field.getValue());
-                } else {
-                    entries.put(field.getKey(), Json.mapper.treeToValue(field.getValue(), Entry.class));
-                }
-            }
-        } catch (JsonProcessingException e) {
-            throw new CorruptFileException(file, "has a header that does not parse: " + e.getOriginalMessage(), e);
-        } catch (java.nio.charset.CharacterCodingException e) {
-            throw new CorruptFileException(file, "has a header that is not UTF-8", e);
+    private SafetensorsHeader.Entry entry(String name) throws CorruptFileException {
+        SafetensorsHeader.Entry entry = header.entries().get(name);
+        if (entry == null) {
+            throw new CorruptFileException(file, "has no tensor \"" + name + "\"");
         }
-        checkEntries();
-    }
-
-    private void readMetadata(JsonNode node) throws CorruptFileException {
-        check(node.isObject(), "has metadata that is not a JSON object");
-        for (var field : node.properties()) {
-            check(field.getValue().isTextual(), "has metadata \"" + field.getKey() + "\" that is not a string");
-            metadata.put(field.getKey(), field.getValue().textValue());
-        }
-    }
-
-    /** The tensors cover the rest of the file, in order of their offsets, without gap or overlap. */
-    private void checkEntries() throws IOException {
-        for (var named : entries.entrySet()) {
-            String tensor = "tensor \"" + named.getKey() + "\"";
-            Entry entry = named.getValue();
-            check(entry.dtype != null && TYPES.containsKey(entry.dtype), tensor + " is of unknown type " + entry.dtype);
-            check(
-                    entry.shape != null && entry.offsets != null && entry.offsets.length == 2,
-                    tensor + " lacks a shape or its two offsets");
-            long bytes = TYPES.get(entry.dtype) == ScalarType.Bool ? 1 : elementSize(entry.dtype);
-            try {
-                for (long size : entry.shape) {
-                    check(size >= 0, tensor + " has a negative size");
-                    bytes = Math.multiplyExact(bytes, size);
-                }
-            } catch (ArithmeticException e) {
-                throw new CorruptFileException(file, tensor + " is larger than any memory", e);
-            }
-            check(
-                    entry.offsets[0] >= 0 && entry.offsets[1] >= entry.offsets[0] && entry.bytes() == bytes,
-                    tensor + " is " + entry.dtype + Arrays.toString(entry.shape) + " but has bytes " + entry.offsets[0]
-                            + " to " + entry.offsets[1]);
-        }
-        long end = 0;
-        List<Entry> ordered = entries.values().stream()
-                .sorted(Comparator.<Entry>comparingLong(entry -> entry.offsets[0])
-                        .thenComparingLong(entry -> entry.offsets[1]))
-                .toList();
-        for (Entry entry : ordered) {
-            check(entry.offsets[0] == end, "has a gap or an overlap at data byte " + end);
-            end = entry.offsets[1];
-        }
-        check(
-                dataStart + end == channel.size(),
-                "is " + channel.size() + " bytes long, its header wants " + (dataStart + end)
-                        + (dataStart + end > channel.size() ? ": the file is truncated" : ""));
-    }
-
-    private Entry entry(String name) throws CorruptFileException {
-        Entry entry = entries.get(name);
-        check(entry != null, "has no tensor \"" + name + "\"");
         return entry;
-    }
-
-    private void check(boolean holds, String otherwise) throws CorruptFileException {
-        if (!holds) {
-            throw new CorruptFileException(file, otherwise);
-        }
-    }
-
-    private void readBytes(Entry entry, Tensor host) throws IOException {
-        long position = dataStart + entry.offsets[0];
-        for (ByteBuffer part : views(host)) {
-            readFully(part, position);
-            position += part.capacity();
-        }
     }
 
     private void readFully(ByteBuffer buffer, long position) throws IOException {
         while (buffer.hasRemaining()) {
             int read = channel.read(buffer, position);
             if (read < 0) {
-                throw new EOFException(file + " ended while it was read");
+                throw new EOFException(file + " became shorter while it was read");
             }
             position += read;
         }
@@ -265,30 +157,18 @@ public final class Safetensors implements AutoCloseable {
         }
     }
 
-    /** The memory of a contiguous host tensor as buffers, of which each may hold 2 GiB. */
-    private static List<ByteBuffer> views(Tensor host) {
+    /** The memory of a contiguous host tensor, in parts that a buffer can address. */
+    private static List<ByteBuffer> memory(Tensor host) {
         long bytes = host.nbytes();
         int part = 1 << 30;
-        var views = new ByteBuffer[(int) ((bytes + part - 1) / part)];
-        for (int i = 0; i < views.length; i++) {
+        var parts = new ByteBuffer[(int) ((bytes + part - 1) / part)];
+        for (int i = 0; i < parts.length; i++) {
             long start = (long) i * part;
-            var pointer = new BytePointer(host.data_ptr()).position(start).limit(Math.min(bytes, start + part));
-            views[i] = pointer.asByteBuffer();
+            parts[i] = new BytePointer(host.data_ptr())
+                    .position(start)
+                    .limit(Math.min(bytes, start + part))
+                    .asByteBuffer();
         }
-        return List.of(views);
-    }
-
-    private static long elementSize(String dtype) {
-        return Integer.parseInt(dtype.replaceAll("\\D", "")) / 8;
-    }
-
-    private static String dtype(Tensor tensor) {
-        ScalarType type = tensor.scalar_type();
-        for (var named : TYPES.entrySet()) {
-            if (named.getValue() == type) {
-                return named.getKey();
-            }
-        }
-        throw new IllegalArgumentException("The safetensors format has no type for " + type);
+        return List.of(parts);
     }
 }

@@ -14,8 +14,8 @@ import org.nanodo.runtime.Dtype;
  * @param N blocks
  * @param V vocabulary size
  * @param F feed-forward width
- * @param dtype type of the computation; parameters are float32
- * @param remat recompute each block in the backward pass instead of keeping its activations
+ * @param dtype type of the computation, null for float32; parameters are float32
+ * @param remat recompute each block in the backward pass instead of keeping its activations; null for false
  */
 public record TransformerConfig(
         @JsonProperty(required = true) int D,
@@ -25,7 +25,7 @@ public record TransformerConfig(
         @JsonProperty(required = true) int V,
         @JsonProperty(required = true) int F,
         Dtype dtype,
-        boolean remat) {
+        Boolean remat) {
 
     public TransformerConfig {
         checkPositive("D (model width)", D);
@@ -39,6 +39,7 @@ public record TransformerConfig(
                     "D=" + D + " is not divisible by H=" + H + ": every head needs the same width");
         }
         dtype = dtype == null ? Dtype.FLOAT32 : dtype;
+        remat = remat != null && remat;
     }
 
     /** NanoDO's default sizes, D=512 H=8 L=512 N=6 F=2048, in float32, for a vocabulary yet to be named. */

@@ -32,7 +32,7 @@ public final class Attention {
         if (q_BxHxLxDh.is_cuda()) {
             return fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
         }
-        if (q_BxHxLxDh.scalar_type() == ScalarType.BFloat16) {
+        if (Tensors.type(q_BxHxLxDh) == ScalarType.BFloat16) {
             // On the CPU bfloat16 attention takes 25 times as long as float32's.
             Tensor out_BxHxLxDh = causal(
                     q_BxHxLxDh.to(ScalarType.Float), k_BxHxLxDh.to(ScalarType.Float), v_BxHxLxDh.to(ScalarType.Float));

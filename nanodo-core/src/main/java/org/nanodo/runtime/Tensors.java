@@ -58,6 +58,11 @@ public final class Tensors {
         return leaf.grad().detach();
     }
 
+    /** Its type as a constant of the enum, which can be compared; what the bindings return cannot. */
+    public static ScalarType type(Tensor tensor) {
+        return tensor.scalar_type().intern();
+    }
+
     public static Tensor to(Tensor tensor, Device device) {
         try (var scope = Scope.open()) {
             return scope.export(tensor.to(device.torch(), tensor.scalar_type()));

@@ -50,6 +50,7 @@ final class SingleDevice implements Engine {
                 try (var perBlock = Scope.open()) {
                     Tensor output_BxLxD = remat ? forward(blocks.get(i), inputs.get(i), true) : outputs.get(i);
                     backward(output_BxLxD, gradient_BxLxD);
+                    gradient_BxLxD.close();
                     gradient_BxLxD = perBlock.export(Tensors.gradient(inputs.get(i)));
                 }
                 outputs.get(i).close();

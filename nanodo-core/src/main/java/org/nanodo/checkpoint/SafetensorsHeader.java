@@ -1,0 +1,191 @@
+package org.nanodo.checkpoint;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Tensors;
+
+/**
+ * The JSON at the beginning of a safetensors file.
+ *
+ * @param metadata free strings
+ * @param entries by name, in the file's order
+ */
+record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entries) {
+    private static final String METADATA = "__metadata__";
+
+    private enum Type {
+        F64(ScalarType.Double, 8),
+        F32(ScalarType.Float, 4),
+        F16(ScalarType.Half, 2),
+        BF16(ScalarType.BFloat16, 2),
+        I64(ScalarType.Long, 8),
+        I32(ScalarType.Int, 4),
+        I16(ScalarType.Short, 2),
+        I8(ScalarType.Char, 1),
+        U8(ScalarType.Byte, 1),
+        BOOL(ScalarType.Bool, 1);
+
+        private final ScalarType scalarType;
+        private final int bytes;
+
+        Type(ScalarType scalarType, int bytes) {
+            this.scalarType = scalarType;
+            this.bytes = bytes;
+        }
+
+        static Type of(ScalarType scalarType) {
+            return Arrays.stream(values())
+                    .filter(type -> type.scalarType == scalarType)
+                    .findFirst()
+                    .orElseThrow(
+                            () -> new IllegalArgumentException("The safetensors format has no type for " + scalarType));
+        }
+    }
+
+    /** What is said of one tensor; the two offsets count from the end of the header. */
+    record Entry(Type dtype, long[] shape, @JsonProperty("data_offsets") long[] offsets) {
+        ScalarType scalarType() {
+            return dtype.scalarType;
+        }
+
+        boolean describes(Tensor tensor) {
+            return scalarType() == Tensors.type(tensor) && Arrays.equals(shape, tensor.shape());
+        }
+
+        @Override
+        public String toString() {
+            return dtype + Arrays.toString(shape);
+        }
+    }
+
+    /** Lays tensors out one after another. */
+    static SafetensorsHeader of(Map<String, Tensor> tensors, Map<String, String> metadata) {
+        var entries = new LinkedHashMap<String, Entry>();
+        long offset = 0;
+        for (var named : tensors.entrySet()) {
+            Tensor tensor = named.getValue();
+            long end = offset + tensor.nbytes();
+            entries.put(
+                    named.getKey(), new Entry(Type.of(Tensors.type(tensor)), tensor.shape(), new long[] {offset, end}));
+            offset = end;
+        }
+        return new SafetensorsHeader(metadata, entries);
+    }
+
+    byte[] toJson() {
+        var json = new LinkedHashMap<String, Object>();
+        if (!metadata.isEmpty()) {
+            json.put(METADATA, metadata);
+        }
+        json.putAll(entries);
+        try {
+            return Json.mapper
+                    .writer()
+                    .without(SerializationFeature.INDENT_OUTPUT)
+                    .writeValueAsBytes(json);
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException("The metadata has no JSON form", e);
+        }
+    }
+
+    /**
+     * Parses and checks a header.
+     *
+     * @param file for messages
+     * @param dataBytes how many bytes of the file follow: the tensors have to cover them without gap or overlap
+     */
+    static SafetensorsHeader parse(Path file, ByteBuffer utf8, long dataBytes) throws CorruptFileException {
+        var header = new SafetensorsHeader(new LinkedHashMap<>(), new LinkedHashMap<>());
+        try {
+            JsonNode root = Json.mapper.readTree(
+                    StandardCharsets.UTF_8.newDecoder().decode(utf8).toString());
+            check(root.isObject(), file, "has a header that is not a JSON object");
+            for (var field : root.properties()) {
+                if (field.getKey().equals(METADATA)) {
+                    header.readMetadata(file, field.getValue());
+                } else {
+                    header.entries.put(field.getKey(), Json.mapper.treeToValue(field.getValue(), Entry.class));
+                }
+            }
+        } catch (CharacterCodingException e) {
+            throw new CorruptFileException(file, "has a header that is not UTF-8", e);
+        } catch (JsonProcessingException e) {
+            throw new CorruptFileException(file, "has a header that does not parse: " + e.getOriginalMessage(), e);
+        }
+        for (var named : header.entries.entrySet()) {
+            checkEntry(file, "tensor \"" + named.getKey() + "\"", named.getValue());
+        }
+        header.checkCover(file, dataBytes);
+        return header;
+    }
+
+    private void readMetadata(Path file, JsonNode node) throws CorruptFileException {
+        check(node.isObject(), file, "has metadata that is not a JSON object");
+        for (var field : node.properties()) {
+            check(field.getValue().isTextual(), file, "has metadata that is not a string: " + field.getKey());
+            metadata.put(field.getKey(), field.getValue().textValue());
+        }
+    }
+
+    private static void checkEntry(Path file, String tensor, Entry entry) throws CorruptFileException {
+        check(
+                entry != null
+                        && entry.dtype != null
+                        && entry.shape != null
+                        && entry.offsets != null
+                        && entry.offsets.length == 2,
+                file,
+                tensor + " lacks a type, a shape or its two offsets");
+        long bytes = entry.dtype.bytes;
+        try {
+            for (long size : entry.shape) {
+                check(size >= 0, file, tensor + " has a negative size");
+                bytes = Math.multiplyExact(bytes, size);
+            }
+        } catch (ArithmeticException e) {
+            throw new CorruptFileException(file, tensor + " is larger than any memory", e);
+        }
+        long from = entry.offsets[0];
+        long to = entry.offsets[1];
+        check(
+                from >= 0 && to >= from && to - from == bytes,
+                file,
+                tensor + " is " + entry + " but has the bytes " + from + " to " + to);
+    }
+
+    private void checkCover(Path file, long dataBytes) throws CorruptFileException {
+        List<Entry> ordered = entries.values().stream()
+                .sorted(Comparator.<Entry>comparingLong(entry -> entry.offsets[0])
+                        .thenComparingLong(entry -> entry.offsets[1]))
+                .toList();
+        long end = 0;
+        for (Entry entry : ordered) {
+            check(entry.offsets[0] == end, file, "has a gap or an overlap at byte " + end + " of its data");
+            end = entry.offsets[1];
+        }
+        check(
+                end == dataBytes,
+                file,
+                "has " + dataBytes + " bytes of data, its header wants " + end
+                        + (end > dataBytes ? ": it is truncated" : ""));
+    }
+
+    private static void check(boolean holds, Path file, String otherwise) throws CorruptFileException {
+        if (!holds) {
+            throw new CorruptFileException(file, otherwise);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+package org.nanodo.runtime;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class NativesTest {
+    /** Prints what an embedding program would see in a fresh JVM. */
+    static final class Main {
+        public static void main(String[] args) {
+            System.out.println(Natives.describe());
+        }
+    }
+
+    @Test
+    void describesVersionsDevicesThreadsAndSettings() throws Exception {
+        assertThat(inFreshJvm())
+                .contains("LibTorch 2.10.0")
+                .contains("CUDA devices: 0")
+                .contains("OpenBLAS")
+                .contains(Runtime.getRuntime().availableProcessors() + " threads")
+                .contains("tuning: polling, openmp, malloc, threads");
+    }
+
+    @Test
+    void settingsCanBeSwitchedOff() throws Exception {
+        assertThat(inFreshJvm("-Dnanodo.tuning.off=openmp,malloc", "-Dnanodo.threads=1"))
+                .contains("tuning: polling, threads")
+                .contains(", 1 threads");
+    }
+
+    @Test
+    void anUnknownSettingIsNamed() throws Exception {
+        assertThat(inFreshJvm("-Dnanodo.tuning.off=speed"))
+                .contains("unknown setting \"speed\"")
+                .contains("openmp");
+    }
+
+    @Test
+    void missingNativesAreExplained() throws Exception {
+        assertThat(inFreshJvm("-Dorg.bytedeco.javacpp.platform=linux-riscv64"))
+                .contains("The LibTorch natives for linux-riscv64 did not load")
+                .contains("org.bytedeco:pytorch");
+    }
+
+    private static String inFreshJvm(String... options) throws IOException, InterruptedException {
+        var command = new ArrayList<>(List.of(System.getProperty("java.home") + "/bin/java"));
+        command.addAll(List.of(options));
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
+        var builder = new ProcessBuilder(command).redirectErrorStream(true);
+        builder.environment().remove("OMP_NUM_THREADS");
+        Process process = builder.start();
+        String output = new String(process.getInputStream().readAllBytes());
+        process.waitFor();
+        return output;
+    }
+}

@@ -1,0 +1,458 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.Golden;
+import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.data.Batch;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.TextSource;
+import org.nanodo.data.Tokenizer;
+import org.nanodo.model.DecoderModel;
+import org.nanodo.model.TransformerConfig;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Dtype;
+import org.nanodo.runtime.Tensors;
+
+class TrainerTest {
+    static final TextSource TEXT = TextSource.of(IntStream.range(0, 60)
+            .mapToObj(i -> "The number after " + i + " is " + (i + 1) + ".\n")
+            .toArray(String[]::new));
+    static final PackedDataset DATA = PackedDataset.of(TEXT).length(24).batch(8).shuffle(5);
+
+    @TempDir
+    Path workdir;
+
+    /** Stops a run at a step or the one before: a step's metrics come late, unless a checkpoint asked for them. */
+    private static final class Stopper implements Consumer<Metrics> {
+        private final long step;
+        private Trainer trainer;
+
+        Stopper(long step) {
+            this.step = step;
+        }
+
+        @Override
+        public void accept(Metrics metrics) {
+            if (metrics.step() == step - 1) {
+                trainer.stop();
+            }
+        }
+    }
+
+    static TransformerConfig config(boolean remat) {
+        return new TransformerConfig(32, 4, 24, 2, 259, 64, Dtype.FLOAT32, remat);
+    }
+
+    @Test
+    void learns() throws Exception {
+        var metrics = new ArrayList<Metrics>();
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = Trainer.of(model)
+                        .data(DATA)
+                        .steps(150)
+                        .schedule(Schedule.constant(1e-2))
+                        .evaluate(DATA, 50)
+                        .listen(metrics::add)
+                        .build()) {
+            trainer.run();
+            assertThat(trainer.step()).isEqualTo(150);
+        }
+        var losses = metrics.stream().filter(m -> m.has("train_loss")).toList();
+        assertThat(losses.stream().map(Metrics::step))
+                .containsExactlyElementsOf(
+                        IntStream.rangeClosed(1, 150).mapToObj(Long::valueOf).toList());
+        assertThat(losses.get(0).get("train_loss")).isCloseTo(Math.log(259), within(1.0));
+        assertThat(losses.get(149).get("train_loss")).isLessThan(1);
+        var evaluations = metrics.stream().filter(m -> m.has("eval_loss")).toList();
+        assertThat(evaluations.stream().map(Metrics::step)).containsExactly(50L, 100L, 150L);
+        assertThat(evaluations.get(2).get("eval_loss")).isLessThan(1);
+    }
+
+    /** Law 3. */
+    @Test
+    void rematChangesNoBit() throws Exception {
+        try (var batches = DATA.iterator();
+                var plain = DecoderModel.create(config(false), 1);
+                var remat = DecoderModel.create(config(true), 1)) {
+            Batch batch = batches.next();
+            Tensor loss = new SingleDevice(plain).lossAndGradients(batch, Loss.crossEntropy());
+            Tensor rematLoss = new SingleDevice(remat).lossAndGradients(batch, Loss.crossEntropy());
+            assertThat(rematLoss.equal(loss)).isTrue();
+            for (int i = 0; i < plain.parameters().size(); i++) {
+                assertThat(remat.parameters()
+                                .get(i)
+                                .tensor()
+                                .grad()
+                                .equal(plain.parameters().get(i).tensor().grad()))
+                        .as(plain.parameters().get(i).name())
+                        .isTrue();
+            }
+        }
+    }
+
+    /** What walking block by block, in chunks, gives is what autograd gives for the model as one graph. */
+    @Test
+    void theEngineEqualsPlainAutograd() throws Exception {
+        try (var batches = DATA.iterator();
+                var walked = DecoderModel.create(config(false), 1);
+                var whole = DecoderModel.create(config(false), 1)) {
+            Batch batch = batches.next();
+            Tensor loss = new SingleDevice(walked).lossAndGradients(batch, Loss.crossEntropy());
+            Tensor logits_TxV = whole.forward(ids(batch.inputs_BxL(), batch)).flatten(0, 1);
+            Tensor expected = Loss.crossEntropy()
+                    .sum(
+                            logits_TxV,
+                            ids(batch.targets_BxL(), batch).flatten(),
+                            Tensors.floats(Device.cpu(), batch.weights_BxL(), batch.weights_BxL().length));
+            expected.backward();
+            assertThat(loss.item_double()).isCloseTo(expected.item_double(), within(1e-3));
+            for (int i = 0; i < whole.parameters().size(); i++) {
+                assertThat(Golden.relativeError(
+                                walked.parameters().get(i).tensor().grad(),
+                                whole.parameters().get(i).tensor().grad()))
+                        .as(whole.parameters().get(i).name())
+                        .isLessThan(1e-5);
+            }
+        }
+    }
+
+    /** Law 5. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 4, 8})
+    void microBatchesEqualOneBatch(int k) throws Exception {
+        Map<String, Tensor> whole = train(config(false), 5, trainer -> trainer.clip(0.5));
+        Map<String, Tensor> parts =
+                train(config(false), 5, trainer -> trainer.clip(0.5).accumulate(k));
+        whole.forEach((name, tensor) -> assertThat(Golden.relativeError(parts.get(name), tensor))
+                .as(name)
+                .isLessThan(1e-4));
+    }
+
+    @Test
+    void theSameSeedGivesTheSameBits() throws Exception {
+        Map<String, Tensor> once = train(config(false), 10, trainer -> trainer);
+        assertSameBits(train(config(false), 10, trainer -> trainer), once);
+    }
+
+    /** Law 6, stopped at every step: in the middle of an epoch, at checkpoints and between them. */
+    @Test
+    void stoppedAndResumedEqualsNeverStopped() throws Exception {
+        UnaryOperator<TrainerBuilder> options = trainer -> trainer.clip(1)
+                .accumulate(2)
+                .evaluate(DATA, 4)
+                .schedule(Schedule.warmupCosine(1e-3, 1e-2, 1e-3, 3, 12));
+        var expectedLosses = new ArrayList<String>();
+        Map<String, Tensor> expected =
+                train(config(false), 12, trainer -> options.apply(trainer).listen(m -> expectedLosses.add(line(m))));
+        for (int stop = 2; stop < 12; stop++) {
+            Path folder = workdir.resolve("stop" + stop);
+            var losses = new ArrayList<String>();
+            var stopper = new Stopper(stop);
+            try (var model = DecoderModel.create(config(false), 1);
+                    var trainer = options.apply(builder(model, 12))
+                            .checkpoints(folder, 3, 2)
+                            .listen(m -> losses.add(line(m)))
+                            .listen(stopper)
+                            .build()) {
+                stopper.trainer = trainer;
+                trainer.run();
+                assertThat(trainer.step()).isBetween(stop - 1L, (long) stop);
+            }
+            try (var model = DecoderModel.create(config(false), 99);
+                    var trainer = options.apply(builder(model, 12))
+                            .checkpoints(folder, 3, 2)
+                            .listen(m -> losses.add(line(m)))
+                            .build()) {
+                trainer.resume().run();
+                assertThat(trainer.step()).isEqualTo(12);
+                assertSameBits(parameters(model), expected);
+            }
+            assertThat(losses).isEqualTo(expectedLosses);
+        }
+    }
+
+    static TrainerBuilder builder(DecoderModel model, long steps) {
+        return Trainer.of(model).data(DATA).steps(steps).schedule(Schedule.constant(1e-2));
+    }
+
+    @Test
+    void aCheckpointHoldsTheModelTheTokenizerAndTheRest() throws Exception {
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 4).checkpoints(workdir, 2, 1).build()) {
+            trainer.run();
+            Path checkpoint = workdir.resolve("step_00000004");
+            assertThat(workdir.toFile().list()).containsExactly("step_00000004");
+            assertThat(checkpoint.toFile().list())
+                    .containsExactlyInAnyOrder(
+                            "config.json", "model.safetensors", "optimizer.safetensors", "run.json", "tokenizer.json");
+            try (var loaded = DecoderModel.load(checkpoint)) {
+                assertSameBits(parameters(loaded), parameters(model));
+            }
+        }
+    }
+
+    @Test
+    void fineTuningStartsFromLoadedWeights() throws Exception {
+        Path saved = workdir.resolve("saved");
+        try (var model = DecoderModel.create(config(false), 1)) {
+            model.save(saved);
+        }
+        Map<String, Tensor> expected = train(config(false), 5, trainer -> trainer);
+        try (var model = DecoderModel.load(saved);
+                var trainer = builder(model, 5).build()) {
+            trainer.run();
+            assertSameBits(parameters(model), expected);
+        }
+    }
+
+    @Test
+    void finiteDataEndsTheRun() throws Exception {
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 1_000_000).data(DATA.epochs(1)).build()) {
+            trainer.run();
+            assertThat(trainer.step()).isBetween(5L, 20L);
+        }
+    }
+
+    @Test
+    void clippingBoundsTheUpdateNorm() throws Exception {
+        var norms = new ArrayList<Double>();
+        double clip = 0.25;
+        Optimizer plainDescent = parameters -> new Optimizer.State() {
+            @Override
+            public void update(long step, double learningRate, Tensor gradScale, Tensor skip) {
+                double squares = 0;
+                for (var p : parameters) {
+                    squares += p.tensor().grad().div(gradScale).square().sum().item_double();
+                }
+                norms.add(Math.sqrt(squares));
+            }
+
+            @Override
+            public Map<String, Tensor> tensors() {
+                return Map.of();
+            }
+
+            @Override
+            public void close() {}
+        };
+        var reported = new ArrayList<Double>();
+        for (double bound : new double[] {clip, 1e9}) {
+            try (var model = DecoderModel.create(config(false), 1);
+                    var trainer = builder(model, 1)
+                            .optimizer(plainDescent)
+                            .clip(bound)
+                            .listen(m -> reported.add(m.get("grads/all/norm")))
+                            .build()) {
+                trainer.run();
+            }
+        }
+        assertThat(reported.get(0)).isGreaterThan(clip);
+        assertThat(norms.get(0)).isCloseTo(clip, within(1e-5));
+        assertThat(norms.get(1)).isCloseTo(reported.get(1), within(1e-4));
+    }
+
+    @Test
+    void onlyTheParametersNamedDecay() throws Exception {
+        Loss nothing = (logits_TxV, targets_T, weights_T) -> logits_TxV.sum().mul(new Scalar(0));
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 1)
+                        .loss(nothing)
+                        .optimizer(AdamW.with().weightDecay(0.5).decays(name -> !name.contains("norm")))
+                        .build()) {
+            Map<String, Tensor> before = parameters(model);
+            trainer.run();
+            parameters(model).forEach((name, tensor) -> {
+                double factor = name.contains("norm") ? 1 : 1 - 1e-2 * 0.5;
+                assertThat(Golden.relativeError(tensor, before.get(name).mul(new Scalar(factor))))
+                        .as(name)
+                        .isLessThan(1e-6);
+            });
+        }
+    }
+
+    /** The step that fails and the one already under way change nothing, and no checkpoint of them is written. */
+    @Test
+    void whatIsNotFiniteReachesNeitherParametersNorCheckpoints() throws Exception {
+        int[] calls = {0};
+        Loss breaking = (logits_TxV, targets_T, weights_T) -> Loss.crossEntropy()
+                .sum(logits_TxV, targets_T, weights_T)
+                .mul(new Scalar(++calls[0] == 4 ? Double.NaN : 1));
+        Map<String, Tensor> expected = train(config(false), 3, trainer -> trainer);
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 20)
+                        .loss(breaking)
+                        .checkpoints(workdir, 2, 10)
+                        .build()) {
+            assertThatThrownBy(trainer::run)
+                    .isInstanceOf(DivergedException.class)
+                    .hasMessageContaining("Step 4 was not applied: loss NaN");
+            assertSameBits(parameters(model), expected);
+            assertThat(trainer.step()).isEqualTo(3);
+        }
+        assertThat(workdir.toFile().list()).containsExactly("step_00000002");
+    }
+
+    @Test
+    void checkpointsOfAnEarlierRunAreNotMixedUp() throws Exception {
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 2).checkpoints(workdir).build()) {
+            trainer.run();
+        }
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 2).checkpoints(workdir).build()) {
+            assertThatThrownBy(trainer::run).hasMessageContaining("call resume()");
+        }
+        var other = new TransformerConfig(32, 2, 24, 2, 259, 64, Dtype.FLOAT32, false);
+        try (var model = DecoderModel.create(other, 1);
+                var trainer = builder(model, 2).checkpoints(workdir).build()) {
+            assertThatThrownBy(trainer::resume)
+                    .hasMessageContaining("step_00000002 holds a model of another config: D=32 H=4")
+                    .hasMessageContaining("this one is D=32 H=2");
+        }
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 2)
+                        .data(DATA.length(20))
+                        .checkpoints(workdir)
+                        .build()) {
+            assertThatThrownBy(trainer::resume)
+                    .hasMessageContaining("other data")
+                    .hasMessageContaining("length=24");
+        }
+    }
+
+    @Test
+    void aTruncatedCheckpointIsNamed() throws Exception {
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 2).checkpoints(workdir).build()) {
+            trainer.run();
+            for (String name : List.of("model.safetensors", "optimizer.safetensors", "run.json", "tokenizer.json")) {
+                Path file = workdir.resolve("step_00000002").resolve(name);
+                byte[] whole = Files.readAllBytes(file);
+                Files.write(file, Arrays.copyOf(whole, whole.length / 2));
+                assertThatThrownBy(trainer::resume)
+                        .isInstanceOf(CorruptFileException.class)
+                        .hasMessageContaining(name);
+                Files.write(file, whole);
+            }
+            trainer.resume();
+        }
+    }
+
+    @Test
+    void badSettingsAreNamed() {
+        try (var model = DecoderModel.create(config(false), 1)) {
+            assertThatThrownBy(() -> Trainer.of(model).steps(1).build()).hasMessageContaining("No training data");
+            assertThatThrownBy(() -> Trainer.of(model).data(DATA).build()).hasMessageContaining("steps is 0");
+            assertThatThrownBy(() -> builder(model, 1).data(DATA.length(25)).build())
+                    .hasMessageContaining("Rows of 25 tokens are longer than the L=24");
+            assertThatThrownBy(
+                            () -> builder(model, 1).evaluate(DATA.length(25), 1).build())
+                    .hasMessageContaining("Rows of 25 tokens");
+            assertThatThrownBy(() -> builder(model, 1).accumulate(3).build())
+                    .hasMessageContaining("8 rows does not divide into 3");
+            assertThatThrownBy(() -> builder(model, 1).clip(0).build()).hasMessageContaining("clip is 0");
+            assertThatThrownBy(() -> builder(model, 1)
+                            .data(DATA.tokenizer(Tokenizer.gpt2()))
+                            .build())
+                    .hasMessageContaining("50257 ids");
+            assertThatThrownBy(() -> AdamW.with().b2(1)).hasMessageContaining("b2=1");
+        }
+    }
+
+    @Test
+    void anIdOutsideTheVocabularyIsNamed() throws Exception {
+        Tokenizer lying = new Tokenizer() {
+            private final Tokenizer bytes = Tokenizer.bytes();
+
+            @Override
+            public int[] encode(String text) {
+                return new int[] {5, 300, 6};
+            }
+
+            @Override
+            public String decode(int... ids) {
+                return bytes.decode(ids);
+            }
+
+            @Override
+            public int vocabSize() {
+                return 259;
+            }
+
+            @Override
+            public int padId() {
+                return 0;
+            }
+
+            @Override
+            public int bosId() {
+                return 1;
+            }
+
+            @Override
+            public int eosId() {
+                return 2;
+            }
+
+            @Override
+            public Map<String, String> spec() {
+                return Map.of("kind", "lying");
+            }
+        };
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 1).data(DATA.tokenizer(lying)).build()) {
+            assertThatThrownBy(trainer::run)
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("Token id 300 is not in the vocabulary of V=259");
+        }
+    }
+
+    private static Map<String, Tensor> train(
+            TransformerConfig config, long steps, UnaryOperator<TrainerBuilder> options) throws Exception {
+        try (var model = DecoderModel.create(config, 1);
+                var trainer = options.apply(builder(model, steps)).build()) {
+            trainer.run();
+            return parameters(model);
+        }
+    }
+
+    static Map<String, Tensor> parameters(DecoderModel model) {
+        var copies = new LinkedHashMap<String, Tensor>();
+        model.parameters().forEach(p -> copies.put(p.name(), p.tensor().detach().clone()));
+        return copies;
+    }
+
+    static void assertSameBits(Map<String, Tensor> actual, Map<String, Tensor> expected) {
+        expected.forEach((name, tensor) ->
+                assertThat(actual.get(name).equal(tensor)).as(name).isTrue());
+    }
+
+    private static String line(Metrics metrics) {
+        return metrics.step() + " " + metrics.values().get("train_loss")
+                + metrics.values().get("eval_loss");
+    }
+
+    private static Tensor ids(int[] ids, Batch batch) {
+        return Tensors.ids(Device.cpu(), ids, batch.B(), batch.L());
+    }
+}
