@@ -2,6 +2,7 @@ package org.nanodo.checkpoint;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -10,6 +11,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 
 /** Records to JSON and back, strictly: an unknown or missing field, a repeated key or a value of another type is an error. */
 public final class Json {
@@ -45,6 +47,15 @@ public final class Json {
 
     public static void write(Path file, Object value) throws IOException {
         Files.writeString(file, write(value) + "\n");
+    }
+
+    /** A file with an object whose values are strings. */
+    public static Map<String, String> readStrings(Path file) throws IOException {
+        try {
+            return mapper.readValue(file.toFile(), new TypeReference<Map<String, String>>() {});
+        } catch (JsonProcessingException e) {
+            throw new CorruptFileException(file, "not strings by name: " + e.getOriginalMessage(), e);
+        }
     }
 
     /** @throws CorruptFileException if the file's text is not JSON, or not of this type */

@@ -16,13 +16,18 @@ import org.nanodo.checkpoint.AtomicDirectory;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 
-/** A model on disk: a folder with {@code config.json} and {@code model.safetensors}. */
+/**
+ * A model on disk: a folder with {@code config.json} and {@code model.safetensors}, in a checkpoint also
+ * {@code tokenizer.json}.
+ */
 public final class ModelFiles {
     private static final String CONFIG = "config.json";
     private static final String PARAMETERS = "model.safetensors";
+    private static final String TOKENIZER = "tokenizer.json";
 
     private ModelFiles() {}
 
@@ -36,6 +41,21 @@ public final class ModelFiles {
         var tensors = new LinkedHashMap<String, Tensor>();
         model.parameters().forEach(parameter -> tensors.put(parameter.name(), parameter.tensor()));
         Safetensors.write(directory.resolve(PARAMETERS), tensors, Map.of());
+    }
+
+    /** Writes what {@link #tokenizer} reads. */
+    public static void write(Tokenizer tokenizer, Path directory) throws IOException {
+        Json.write(directory.resolve(TOKENIZER), tokenizer.spec());
+    }
+
+    /** The tokenizer that a checkpoint's model was trained with. */
+    public static Tokenizer tokenizer(Path directory) throws IOException {
+        Path file = directory.resolve(TOKENIZER);
+        try {
+            return Tokenizer.of(Json.readStrings(file));
+        } catch (IllegalArgumentException e) {
+            throw new CorruptFileException(file, e.getMessage(), e);
+        }
     }
 
     static DecoderModel load(Path directory, Device device) throws IOException {

@@ -17,8 +17,8 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 
 /**
- * A checkpoint's folder: the model's two files, {@code tokenizer.json}, {@code optimizer.safetensors}, and this record as
- * {@code run.json}.
+ * A checkpoint's folder: model, tokenizer, {@code optimizer.safetensors} with the moments and the state of LibTorch's
+ * random numbers, and this record as {@code run.json}.
  *
  * @param step updates made
  * @param position where the data goes on
@@ -57,8 +57,7 @@ record RunState(long step, Position position, DataShape data) {
             throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
                     + DataShape.of(data) + ": to go on from its parameters alone, use DecoderModel.load");
         }
-        if (!Json.read(directory.resolve(TOKENIZER), Map.class)
-                .equals(data.tokenizer().spec())) {
+        if (!ModelFiles.tokenizer(directory).spec().equals(data.tokenizer().spec())) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
         }
         ModelFiles.loadInto(model, directory);

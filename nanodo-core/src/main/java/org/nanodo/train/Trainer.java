@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.data.Batch;
@@ -36,7 +37,7 @@ public final class Trainer implements AutoCloseable {
     private long measuredAt;
 
     /** What a step has yet to report: reading it at once would wait for the device. */
-    private record Pending(long step, double weight, double learningRate, Tensor lossAndNorm) {}
+    private record Pending(long step, double weight, double learningRate, double seconds, Tensor lossAndNorm) {}
 
     Trainer(TrainerBuilder options) {
         this.options = options;
@@ -148,11 +149,11 @@ public final class Trainer implements AutoCloseable {
             double learningRate = options.schedule.at(step);
             optimizer.update(step + 1, learningRate, gradScale, broken);
             engine.clearGradients();
-            return new Pending(
-                    step + 1,
-                    weight,
-                    learningRate,
-                    Scope.keep(torch.stack(new org.bytedeco.pytorch.TensorVector(loss, norm))));
+            Tensor lossAndNorm = Scope.keep(torch.stack(new TensorVector(loss, norm)));
+            long now = System.nanoTime();
+            double seconds = (now - measuredAt) / 1e9;
+            measuredAt = now;
+            return new Pending(step + 1, weight, learningRate, seconds, lossAndNorm);
         }
     }
 
@@ -170,16 +171,13 @@ public final class Trainer implements AutoCloseable {
             step = done.step - 1;
             throw new DivergedException(done.step, loss, norm);
         }
-        long now = System.nanoTime();
-        double seconds = (now - measuredAt) / 1e9;
-        measuredAt = now;
         var values = new LinkedHashMap<String, Double>();
         values.put("train_loss", loss);
         values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
         values.put("learning_rate", done.learningRate);
         values.put("grads/all/norm", norm);
         values.put("train_ntokens", done.weight);
-        values.put("tokens_per_sec", done.weight / seconds);
+        values.put("tokens_per_sec", done.weight / done.seconds);
         tell(new Metrics(done.step, values));
     }
 

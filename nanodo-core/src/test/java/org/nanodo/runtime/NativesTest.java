@@ -3,9 +3,9 @@ package org.nanodo.runtime;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
+import org.nanodo.TestJvm;
 
 class NativesTest {
     /** Prints what an embedding program would see in a fresh JVM. */
@@ -47,14 +47,8 @@ class NativesTest {
     }
 
     private static String inFreshJvm(String... options) throws IOException, InterruptedException {
-        var command = new ArrayList<>(List.of(System.getProperty("java.home") + "/bin/java"));
-        command.addAll(List.of(options));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
-        var builder = new ProcessBuilder(command).redirectErrorStream(true);
-        builder.environment().remove("OMP_NUM_THREADS");
-        Process process = builder.start();
-        String output = new String(process.getInputStream().readAllBytes());
-        process.waitFor();
-        return output;
+        String[] command = Arrays.copyOf(options, options.length + 1);
+        command[options.length] = Main.class.getName();
+        return TestJvm.run(command);
     }
 }

@@ -1,0 +1,31 @@
+package org.nanodo;
+
+import java.io.File;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** A fresh JVM with the class path of the tests, where natives start anew. */
+public final class TestJvm {
+    private TestJvm() {}
+
+    /** @param command JVM options, the main class, its arguments; output and errors come as one stream */
+    public static Process start(String... command) throws IOException {
+        var line = new ArrayList<>(
+                List.of(System.getProperty("java.home") + File.separator + "bin" + File.separator + "java"));
+        line.addAll(List.of("-cp", System.getProperty("java.class.path")));
+        line.addAll(Arrays.asList(command));
+        var builder = new ProcessBuilder(line).redirectErrorStream(true);
+        builder.environment().remove("OMP_NUM_THREADS");
+        return builder.start();
+    }
+
+    /** Runs it to its end and returns all it printed. */
+    public static String run(String... command) throws IOException, InterruptedException {
+        Process process = start(command);
+        String output = new String(process.getInputStream().readAllBytes());
+        process.waitFor();
+        return output;
+    }
+}

@@ -1,0 +1,59 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.bytedeco.javacpp.Pointer;
+import org.junit.jupiter.api.Test;
+import org.nanodo.TestJvm;
+import org.nanodo.model.DecoderModel;
+
+/** Law 7: memory is flat over thousands of steps. */
+class MemoryTest {
+    /** Trains with everything switched on and prints, early and late, resident KiB and native objects alive. */
+    static final class Main {
+        public static void main(String[] args) throws Exception {
+            try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                    var trainer = TrainerTest.builder(model, 3000)
+                            .clip(1)
+                            .accumulate(2)
+                            .evaluate(TrainerTest.DATA, 100)
+                            .listen(metrics -> {
+                                if (metrics.has("train_loss") && metrics.step() % 500 == 0) {
+                                    System.out.println(
+                                            metrics.step() + " " + residentKib() + " " + Pointer.totalCount());
+                                }
+                            })
+                            .build()) {
+                trainer.run();
+            }
+        }
+
+        private static long residentKib() {
+            try (var lines = Files.lines(Path.of("/proc/self/status"))) {
+                return lines.filter(line -> line.startsWith("VmRSS"))
+                        .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                        .findFirst()
+                        .orElseThrow();
+            } catch (IOException e) {
+                return 0; // not Linux: only the objects are counted
+            }
+        }
+    }
+
+    @Test
+    void residentMemoryAndNativeObjectsStayTheSame() throws Exception {
+        // With a heap that is all there from the beginning, and without the second compiler, which takes 20 MB when it
+        // starts, nothing but the library's native memory is left to grow.
+        String output = TestJvm.run(
+                "-Xms128m", "-Xmx128m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1", Main.class.getName());
+        String[] lines = output.split("\\R");
+        assertThat(lines).as(output).hasSize(6);
+        String[] early = lines[1].split(" ");
+        String[] late = lines[5].split(" ");
+        assertThat(Long.parseLong(late[1])).as(output).isLessThan(Long.parseLong(early[1]) * 101 / 100);
+        assertThat(Long.parseLong(late[2])).as(output).isEqualTo(Long.parseLong(early[2]));
+    }
+}

@@ -1,0 +1,85 @@
+package org.nanodo.examples;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.model.DecoderModel;
+import org.nanodo.model.ModelFiles;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Samples from a checkpoint. */
+@Command(
+        name = "Generate",
+        mixinStandardHelpOptions = true,
+        showDefaultValues = true,
+        description = "Lets a trained model continue a text.")
+public final class Generate implements Callable<Integer> {
+    @Parameters(
+            paramLabel = "DIR",
+            defaultValue = "runs/train-java",
+            description = "A checkpoint's folder, or that of a run, whose newest checkpoint is taken.")
+    private Path directory;
+
+    @Option(names = "--prompt", description = "The text to continue.")
+    private String prompt = "public class ";
+
+    @Option(names = "--temperature", description = "0 always takes the likeliest token.")
+    private double temperature = 0.8;
+
+    @Option(
+            names = "--top-k",
+            description = "Sample among the k likeliest tokens only.",
+            defaultValue = "2147483647",
+            showDefaultValue = picocli.CommandLine.Help.Visibility.NEVER)
+    private int topK;
+
+    @Option(names = "--top-p", description = "Sample among the fewest tokens whose probabilities add up to p.")
+    private double topP = 1;
+
+    @Option(names = "--seed", description = "The same seed gives the same text.")
+    private long seed = 0;
+
+    @Option(names = "--max-tokens", description = "How much to write at most.")
+    private int maxTokens = 400;
+
+    public static void main(String[] args) {
+        Examples.run(new Generate(), args);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        Path checkpoint = checkpoint();
+        var tokenizer = ModelFiles.tokenizer(checkpoint);
+        try (var model = DecoderModel.load(checkpoint)) {
+            System.out.print(prompt);
+            model.generate(tokenizer, prompt)
+                    .temperature(temperature)
+                    .topK(topK)
+                    .topP(topP)
+                    .seed(seed)
+                    .maxTokens(maxTokens)
+                    .listen(text -> {
+                        System.out.print(text);
+                        System.out.flush();
+                    })
+                    .tokens();
+            System.out.println();
+        }
+        return 0;
+    }
+
+    private Path checkpoint() throws IOException {
+        if (Files.exists(directory.resolve("config.json"))) {
+            return directory;
+        }
+        return new CheckpointStore(directory, 1)
+                .latest()
+                .orElseThrow(() -> new NoSuchFileException(
+                        directory + " holds no checkpoint: train one first, with TrainJava say"));
+    }
+}

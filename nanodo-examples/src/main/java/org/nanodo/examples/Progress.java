@@ -1,0 +1,65 @@
+package org.nanodo.examples;
+
+import java.util.Locale;
+import java.util.function.Consumer;
+import me.tongfei.progressbar.ProgressBar;
+import me.tongfei.progressbar.ProgressBarBuilder;
+import me.tongfei.progressbar.ProgressBarStyle;
+import org.nanodo.train.Metrics;
+
+/** Shows a run: as a bar with the time left on a terminal, as a line now and then elsewhere. */
+final class Progress implements Consumer<Metrics>, AutoCloseable {
+    private final long steps;
+    private ProgressBar bar;
+    private double loss = Double.NaN; // both smoothed over some 20 steps
+    private double tokensPerSecond = Double.NaN;
+    private String evaluated = "";
+
+    Progress(long steps) {
+        this.steps = steps;
+    }
+
+    void startFrom(long step) {
+        if (System.console() != null) {
+            bar = new ProgressBarBuilder()
+                    .setTaskName("Training")
+                    .setInitialMax(steps)
+                    .startsFrom(step, java.time.Duration.ZERO)
+                    .setStyle(ProgressBarStyle.ASCII)
+                    .setUpdateIntervalMillis(500)
+                    .build();
+        }
+    }
+
+    @Override
+    public void accept(Metrics metrics) {
+        if (metrics.has("eval_loss")) {
+            evaluated = String.format(
+                    Locale.ROOT, "  val loss %.3f ± %.3f", metrics.get("eval_loss"), metrics.get("eval_loss_std"));
+            if (bar == null) {
+                System.out.println("step " + metrics.step() + evaluated);
+            }
+            return;
+        }
+        loss = smooth(loss, metrics.get("train_loss"));
+        tokensPerSecond = smooth(tokensPerSecond, metrics.get("tokens_per_sec"));
+        String now = String.format(Locale.ROOT, "loss %.3f  %,.0f tokens/s", loss, tokensPerSecond);
+        if (bar != null) {
+            bar.setExtraMessage(now + evaluated);
+            bar.stepTo(metrics.step());
+        } else if (metrics.step() % Math.max(1, steps / 20) == 0) {
+            System.out.println("step " + metrics.step() + " of " + steps + "  " + now);
+        }
+    }
+
+    private static double smooth(double before, double value) {
+        return Double.isNaN(before) ? value : 0.95 * before + 0.05 * value;
+    }
+
+    @Override
+    public void close() {
+        if (bar != null) {
+            bar.close();
+        }
+    }
+}
