@@ -8,9 +8,16 @@ import picocli.CommandLine;
 final class Examples {
     private Examples() {}
 
-    /** Runs a command; what a user did wrong is told in a line, not a stack trace. */
-    static void run(Object command, String... args) {
-        int status = new CommandLine(command)
+    static void main(Object command, String... args) {
+        int status = execute(command, args);
+        if (status != 0) {
+            System.exit(status);
+        }
+    }
+
+    /** Runs a command; what a user did wrong is told in a line, not in a stack trace. */
+    static int execute(Object command, String... args) {
+        return new CommandLine(command)
                 .setExecutionExceptionHandler((e, line, parsed) -> {
                     if (e instanceof IOException
                             || e instanceof UncheckedIOException
@@ -21,8 +28,5 @@ final class Examples {
                     throw e;
                 })
                 .execute(args);
-        if (status != 0) {
-            System.exit(status);
-        }
     }
 }

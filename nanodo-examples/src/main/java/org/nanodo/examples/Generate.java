@@ -48,7 +48,7 @@ public final class Generate implements Callable<Integer> {
     private int maxTokens = 400;
 
     public static void main(String[] args) {
-        Examples.run(new Generate(), args);
+        Examples.main(new Generate(), args);
     }
 
     @Override

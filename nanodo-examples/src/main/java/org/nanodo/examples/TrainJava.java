@@ -66,7 +66,7 @@ public final class TrainJava implements Callable<Integer> {
     private String prompt = "public class ";
 
     public static void main(String[] args) {
-        Examples.run(new TrainJava(), args);
+        Examples.main(new TrainJava(), args);
     }
 
     @Override

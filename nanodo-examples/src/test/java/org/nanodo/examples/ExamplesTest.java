@@ -1,0 +1,101 @@
+package org.nanodo.examples;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ExamplesTest {
+    private static final List<String> TINY =
+            List.of("--steps", "4", "-D", "16", "-H", "2", "-N", "1", "-L", "16", "-B", "2", "--prompt", "one");
+
+    @TempDir
+    Path folder;
+
+    private int status;
+
+    @Test
+    void trainsResumesAndGenerates() throws Exception {
+        Path text = Files.writeString(folder.resolve("text"), "one two three four five six seven\n".repeat(2000));
+        String workdir = folder.resolve("run").toString();
+        String first = run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir);
+        assertThat(first)
+                .contains("step 4 of 4", "step 4  val loss", "A sample at temperature 0.8:\n\none")
+                .contains("4 documents to learn from, 1 held out");
+        assertThat(status).isZero();
+
+        String again = run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir);
+        assertThat(again).doesNotContain("step 3 of 4").contains("A sample");
+        assertThat(again.substring(again.indexOf("A sample"))).isEqualTo(first.substring(first.indexOf("A sample")));
+
+        String fresh = run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir, "--fresh");
+        assertThat(fresh).contains("step 1 of 4");
+
+        String generated =
+                run(new Generate(), List.of(), workdir, "--prompt", "two", "--max-tokens", "20", "--top-k", "5");
+        assertThat(generated).startsWith("two").hasSizeGreaterThan(3);
+        assertThat(run(new Generate(), List.of(), workdir + "/step_00000004", "--max-tokens", "1"))
+                .startsWith("public class ");
+    }
+
+    @Test
+    void theDefaultTextIsOnTheClassPath() {
+        String output =
+                run(new TrainJava(), TINY, "--workdir", folder.resolve("run").toString());
+        assertThat(output)
+                .containsPattern("\\d{3} documents to learn from, \\d+ held out")
+                .contains("A sample");
+    }
+
+    @Test
+    void helpExplainsEverything() {
+        assertThat(run(new TrainJava(), List.of(), "--help"))
+                .contains(
+                        "--data=PATH", "--workdir=DIR", "--steps", "--learning-rate", "--fresh", "--seed", "--prompt");
+        assertThat(run(new Generate(), List.of(), "--help")).contains("--temperature", "--top-k", "--top-p");
+    }
+
+    @Test
+    void mistakesAreToldInALine() throws Exception {
+        check(new TrainJava(), "no/such/file does not exist", "--data", "no/such/file");
+        check(new TrainJava(), "D=10 is not divisible by H=4", "-D", "10");
+        check(new TrainJava(), "--stepz", "--stepz", "3");
+        check(
+                new TrainJava(),
+                "is empty",
+                "--data",
+                Files.writeString(folder.resolve("empty"), "").toString());
+        check(new Generate(), "holds no checkpoint", folder.resolve("nowhere").toString());
+    }
+
+    private void check(Object command, String message, String... args) {
+        String output = run(command, List.of(), args);
+        assertThat(output).contains(message).doesNotContain("\tat ");
+        assertThat(status).isNotZero();
+    }
+
+    private String run(Object command, List<String> options, String... more) {
+        var args = new ArrayList<>(options);
+        args.addAll(Arrays.asList(more));
+        var bytes = new ByteArrayOutputStream();
+        PrintStream out = System.out;
+        PrintStream err = System.err;
+        var print = new PrintStream(bytes, true);
+        System.setOut(print);
+        System.setErr(print);
+        try {
+            status = Examples.execute(command, args.toArray(String[]::new));
+        } finally {
+            System.setOut(out);
+            System.setErr(err);
+        }
+        return bytes.toString();
+    }
+}
