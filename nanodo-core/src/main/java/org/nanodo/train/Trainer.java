@@ -3,6 +3,9 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -32,7 +35,7 @@ public final class Trainer implements AutoCloseable {
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
     private volatile long step;
     private volatile boolean stopping;
-    private volatile Thread runner;
+    private boolean diverged;
     private Pending pending;
     private long measuredAt;
 
@@ -65,11 +68,13 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalArgumentException if the checkpoint is of another model, tokenizer or dataset
      */
     public Trainer resume() throws IOException {
-        var latest = checkpoints == null ? java.util.Optional.<Path>empty() : checkpoints.latest();
+        Optional<Path> latest = checkpoints == null ? Optional.empty() : checkpoints.latest();
         if (latest.isPresent()) {
             RunState state = RunState.read(latest.get(), model, options.data, optimizer.tensors());
             batches.seek(state.position());
             step = state.step();
+            diverged = false;
+            Tensors.fill(broken, 0);
         }
         return this;
     }
@@ -79,16 +84,20 @@ public final class Trainer implements AutoCloseable {
      * and writes a checkpoint, as far as these were asked for.
      *
      * @throws DivergedException if a loss or gradient was not finite; parameters are those before that step
-     * @throws IllegalStateException if the folder for checkpoints holds another run's
+     * @throws IllegalStateException if the folder for checkpoints holds another run's, or after a divergence
      */
     public void run() throws IOException {
+        if (diverged) {
+            throw new IllegalStateException("This run has diverged: call resume() to go back to the newest checkpoint");
+        }
         if (step == 0 && checkpoints != null && checkpoints.latest().isPresent()) {
             throw new IllegalStateException(options.workdir + " holds checkpoints of an earlier run: "
                     + "call resume() to go on from them, or choose another folder");
         }
         stopping = false;
-        runner = Thread.currentThread();
-        var onShutdown = new Thread(this::stopAndWait, "nanodo-shutdown");
+        var ended = new CountDownLatch(1);
+        Thread runner = Thread.currentThread();
+        var onShutdown = new Thread(() -> stopAndWait(runner, ended), "nanodo-shutdown");
         Runtime.getRuntime().addShutdownHook(onShutdown);
         try {
             measuredAt = System.nanoTime();
@@ -115,7 +124,8 @@ public final class Trainer implements AutoCloseable {
             }
         } finally {
             discardPending();
-            runner = null;
+            engine.clearGradients(); // of a step that failed half-way
+            ended.countDown();
             removeShutdownHook(onShutdown);
         }
     }
@@ -130,8 +140,7 @@ public final class Trainer implements AutoCloseable {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             checkIds(batch);
-            double weight =
-                    batch.weight() == 0 ? 1 : batch.weight(); // a batch without targets changes nothing but the moments
+            double weight = batch.weight() == 0 ? 1 : batch.weight(); // a batch of padding has no gradient to scale
             Tensor loss = Tensors.zeros(model.device());
             int rows = batch.B() / options.microBatches;
             for (int from = 0; from < batch.B(); from += rows) {
@@ -143,8 +152,8 @@ public final class Trainer implements AutoCloseable {
             Tensor norm = engine.globalNorm();
             Tensor notFinite = torch.isfinite(norm.add(loss)).logical_not();
             broken.logical_or_(notFinite);
-            // Gradients are of the summed loss: dividing by the weight makes them those of the mean, dividing by more
-            // clips.
+            // Gradients are of the summed loss: divided by the weight they are those of the mean, by more they are
+            // clipped.
             Tensor gradScale = norm.div(new Scalar(options.clip)).clamp_min(new Scalar(weight));
             double learningRate = options.schedule.at(step);
             optimizer.update(step + 1, learningRate, gradScale, broken);
@@ -169,6 +178,7 @@ public final class Trainer implements AutoCloseable {
         double norm = lossAndNorm[1] / done.weight;
         if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
             step = done.step - 1;
+            diverged = true;
             throw new DivergedException(done.step, loss, norm);
         }
         var values = new LinkedHashMap<String, Double>();
@@ -214,15 +224,14 @@ public final class Trainer implements AutoCloseable {
     }
 
     /** The shutdown hook: the JVM ends when the run has ended, unless it is the run itself that ends the JVM. */
-    private void stopAndWait() {
+    private void stopAndWait(Thread runner, CountDownLatch ended) {
         stop();
-        Thread running = runner;
-        while (running != null && running.isAlive() && runner != null && !isExiting(running)) {
-            try {
-                Thread.sleep(20);
-            } catch (InterruptedException e) {
-                return;
+        try {
+            while (!ended.await(20, TimeUnit.MILLISECONDS) && runner.isAlive() && !isExiting(runner)) {
+                // The current step goes on.
             }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -308,8 +308,13 @@ class TrainerTest {
                     .hasMessageContaining("Step 4 was not applied: loss NaN");
             assertSameBits(parameters(model), expected);
             assertThat(trainer.step()).isEqualTo(3);
+            assertThatThrownBy(trainer::run).hasMessageContaining("has diverged");
+            assertThat(workdir.toFile().list()).containsExactly("step_00000002");
+
+            trainer.resume().run();
+            assertThat(trainer.step()).isEqualTo(20);
+            assertSameBits(parameters(model), train(config(false), 20, options -> options));
         }
-        assertThat(workdir.toFile().list()).containsExactly("step_00000002");
     }
 
     @Test
