@@ -52,10 +52,10 @@ class ArchitectureTest {
     }
 
     @Test
-    void onlyRuntimeAndFilesHandleMemoryAndStartUp() {
+    void onlyRuntimeHandlesMemoryAndStartUp() {
         noClasses()
                 .that()
-                .resideOutsideOfPackages("org.nanodo.runtime..", "org.nanodo.checkpoint..")
+                .resideOutsideOfPackage("org.nanodo.runtime..")
                 .should()
                 .dependOnClassesThat(describe(
                         "are native plumbing",

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.regex.Pattern;
 
@@ -31,7 +32,7 @@ public final class CheckpointStore {
 
     /** Writes a checkpoint; a step that is there already was written from the same state and stays as it is. */
     public void save(long step, AtomicDirectory.Writer writer) throws IOException {
-        Path target = workdir.resolve("step_%08d".formatted(step));
+        Path target = workdir.resolve(String.format(Locale.ROOT, "step_%08d", step));
         if (Files.exists(target)) {
             return;
         }

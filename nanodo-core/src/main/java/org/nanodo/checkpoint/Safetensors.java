@@ -9,10 +9,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collections;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
@@ -83,7 +81,7 @@ public final class Safetensors implements AutoCloseable {
         try (var scope = Scope.open()) {
             Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
             long position = dataStart + entry.offsets()[0];
-            for (ByteBuffer part : memory(host)) {
+            for (ByteBuffer part : Tensors.memory(host)) {
                 readFully(part, position);
                 position += part.capacity();
             }
@@ -120,7 +118,7 @@ public final class Safetensors implements AutoCloseable {
             for (Tensor tensor : tensors.values()) {
                 try (var scope = Scope.open()) {
                     Tensor host = Tensors.to(tensor.detach(), Device.cpu()).contiguous();
-                    for (ByteBuffer part : memory(host)) {
+                    for (ByteBuffer part : Tensors.memory(host)) {
                         writeFully(channel, part);
                     }
                 }
@@ -155,20 +153,5 @@ public final class Safetensors implements AutoCloseable {
         while (buffer.hasRemaining()) {
             channel.write(buffer);
         }
-    }
-
-    /** The memory of a contiguous host tensor, in parts that a buffer can address. */
-    private static List<ByteBuffer> memory(Tensor host) {
-        long bytes = host.nbytes();
-        int part = 1 << 30;
-        var parts = new ByteBuffer[(int) ((bytes + part - 1) / part)];
-        for (int i = 0; i < parts.length; i++) {
-            long start = (long) i * part;
-            parts[i] = new BytePointer(host.data_ptr())
-                    .position(start)
-                    .limit(Math.min(bytes, start + part))
-                    .asByteBuffer();
-        }
-        return List.of(parts);
     }
 }

@@ -26,6 +26,10 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
         int[] targets_BxL = new int[tokens_BxL.length];
         float[] weights_BxL = new float[tokens_BxL.length];
         for (int b = 0; b < lengths_B.length; b++) {
+            if (lengths_B[b] < 0 || lengths_B[b] > L) {
+                throw new IllegalArgumentException(
+                        "Row " + b + " cannot have " + lengths_B[b] + " of " + L + " tokens");
+            }
             int end = b * L + lengths_B[b] - 1;
             for (int i = b * L; i < end; i++) {
                 targets_BxL[i] = tokens_BxL[i + 1];

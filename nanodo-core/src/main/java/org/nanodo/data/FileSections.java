@@ -1,74 +1,84 @@
 package org.nanodo.data;
 
+import java.io.BufferedInputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.util.Arrays;
+import java.util.stream.LongStream;
 
-/** Sections of one file, found by a scan for line ends, read by position. A line end is never part of another character. */
+/** Sections of one file, found by one scan, read by position. In UTF-8 a line's end is never part of another character. */
 final class FileSections implements TextSource {
     private final Path file;
     private final boolean lines;
     private final long[] starts; // and the end of the last section
-    private final int size;
 
-    private FileSections(Path file, boolean lines, long[] starts, int size) {
+    private FileSections(Path file, boolean lines, long[] starts) {
         this.file = file;
         this.lines = lines;
         this.starts = starts;
-        this.size = size;
     }
 
     static TextSource lines(Path file) throws IOException {
-        return scan(file, 1, true);
+        TextSources.checkNotEmpty(file);
+        var starts = LongStream.builder();
+        long position = 0;
+        long start = 0;
+        boolean blank = true;
+        try (InputStream in = new BufferedInputStream(Files.newInputStream(file), 1 << 16)) {
+            for (int b = in.read(); b >= 0; b = in.read()) {
+                position++;
+                if (b > ' ' && blank) {
+                    starts.add(
+                            start); // blank lines before it are nobody's, those behind it are cut off when it is read
+                    blank = false;
+                }
+                if (b == '\n') {
+                    start = position;
+                    blank = true;
+                }
+            }
+        }
+        return of(file, true, starts.add(position).build().toArray());
     }
 
     static TextSource of(Path file, int bytes) throws IOException {
         if (bytes < 1) {
             throw new IllegalArgumentException("Sections of " + bytes + " bytes: it takes at least one");
         }
-        return scan(file, bytes, false);
-    }
-
-    private static FileSections scan(Path file, int bytes, boolean lines) throws IOException {
         TextSources.checkNotEmpty(file);
-        long[] starts = new long[1024];
-        int size = 0;
+        var starts = LongStream.builder().add(0);
         long position = 0;
-        try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            var buffer = ByteBuffer.allocate(1 << 16);
-            while (channel.read(buffer.clear()) > 0) {
-                buffer.flip();
-                while (buffer.hasRemaining()) {
-                    position++;
-                    if (buffer.get() == '\n') {
-                        if (lines && position == starts[size] + 1) {
-                            starts[size] = position; // an empty line
-                        } else if (position - starts[size] >= bytes) {
-                            size++;
-                            starts = size == starts.length ? Arrays.copyOf(starts, 2 * size) : starts;
-                            starts[size] = position;
-                        }
-                    }
+        long start = 0;
+        int before = 0;
+        try (InputStream in = new BufferedInputStream(Files.newInputStream(file), 1 << 16)) {
+            for (int b = in.read(); b >= 0; b = in.read(), position++) {
+                long length = position - start;
+                boolean newCharacter = (b & 0xC0) != 0x80;
+                if (length >= bytes && before == '\n' || length >= 2L * bytes && newCharacter) {
+                    starts.add(position);
+                    start = position;
                 }
+                before = b;
             }
         }
-        if (position > starts[size]) {
-            starts = Arrays.copyOf(starts, size + 2);
-            starts[++size] = position;
+        return of(file, false, starts.add(position).build().toArray());
+    }
+
+    private static TextSource of(Path file, boolean lines, long[] starts) {
+        if (starts.length < 2) {
+            throw new IllegalArgumentException(file + " has only blank lines");
         }
-        if (size == 0) {
-            throw new IllegalArgumentException(file + " has only empty lines");
-        }
-        return new FileSections(file, lines, starts, size);
+        return new FileSections(file, lines, starts);
     }
 
     @Override
     public int size() {
-        return size;
+        return starts.length - 1;
     }
 
     @Override
@@ -87,6 +97,9 @@ final class FileSections implements TextSource {
             }
         }
         Document document = Document.decode(name(index), bytes.array());
-        return lines ? new Document(document.name(), document.text().strip(), document.malformed()) : document;
+        return lines
+                ? new Document(
+                        document.name(), document.text().lines().findFirst().orElse(""), document.malformed())
+                : document;
     }
 }

@@ -3,6 +3,8 @@ package org.nanodo.data;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -38,6 +40,7 @@ final class NoamPacker {
     private final PackedDataset dataset;
     private long orderEpoch = -1;
     private int[] order;
+    private final Set<Integer> warned = new HashSet<>();
 
     NoamPacker(PackedDataset dataset) {
         this.dataset = dataset;
@@ -57,6 +60,10 @@ final class NoamPacker {
                 document == 0 && token == 0 ? 0 : L; // a window in mid-epoch: the corpus was long enough before
         while (filled < tokens.length && epoch < dataset.epochs()) {
             int[] ids = ids(documentAt(epoch, document));
+            if (token >= ids.length) {
+                throw new IllegalArgumentException(
+                        start + " is beyond the end of its document: it was taken from another dataset");
+            }
             int take = Math.min(ids.length - token, tokens.length - filled);
             System.arraycopy(ids, token, tokens, filled, take);
             filled += take;
@@ -67,7 +74,7 @@ final class NoamPacker {
                 document++;
             }
             if (document == dataset.source().size()) {
-                if (epochTokens < L) {
+                if (epochTokens < L && dataset.epochs() == PackedDataset.ENDLESS) {
                     throw new IllegalArgumentException("The whole corpus is " + epochTokens + " tokens, one row needs "
                             + L + ": use more text or a smaller length");
                 }
@@ -110,7 +117,7 @@ final class NoamPacker {
         } catch (IOException e) {
             throw new UncheckedIOException("Could not read " + dataset.source().name(index) + ": " + e.getMessage(), e);
         }
-        if (document.malformed() > 0) {
+        if (document.malformed() > 0 && warned.add(index)) {
             log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", document.name(), document.malformed());
         }
         Tokenizer tokenizer = dataset.tokenizer();

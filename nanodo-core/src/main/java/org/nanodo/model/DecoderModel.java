@@ -9,7 +9,6 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.runtime.Attention;
 import org.nanodo.runtime.Device;
 
 /** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */

@@ -2,7 +2,9 @@ package org.nanodo.model;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Map;
+import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.runtime.Device;
 
@@ -37,10 +39,10 @@ public final class FlaxNames {
      */
     public static DecoderModel load(Path path, String prefix, Device device) throws IOException {
         try (var file = Safetensors.open(path)) {
-            long[] embed_VxD = file.shape(prefix + of("embed"));
-            long[] positions_LxD = file.shape(prefix + of("pos_embed"));
-            long[] query_DxHxDh = file.shape(prefix + of("blocks.0.query"));
-            long[] up_DxF = file.shape(prefix + of("blocks.0.mlp_in"));
+            long[] embed_VxD = shape(path, file, prefix + of("embed"), 2);
+            long[] positions_LxD = shape(path, file, prefix + of("pos_embed"), 2);
+            long[] query_DxHxDh = shape(path, file, prefix + of("blocks.0.query"), 3);
+            long[] up_DxF = shape(path, file, prefix + of("blocks.0.mlp_in"), 2);
             int blocks = 1;
             while (file.names().contains(prefix + of("blocks." + blocks + ".norm1"))) {
                 blocks++;
@@ -55,5 +57,15 @@ public final class FlaxNames {
                     .build();
             return ModelFiles.load(file, path, config, device, name -> prefix + of(name));
         }
+    }
+
+    private static long[] shape(Path path, Safetensors file, String name, int dimensions) throws CorruptFileException {
+        long[] shape = file.shape(name);
+        if (shape.length != dimensions) {
+            throw new CorruptFileException(
+                    path,
+                    "tensor \"" + name + "\" is " + Arrays.toString(shape) + ", not of " + dimensions + " dimensions");
+        }
+        return shape;
     }
 }

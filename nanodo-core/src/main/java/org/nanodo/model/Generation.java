@@ -67,6 +67,9 @@ public final class Generation {
     }
 
     public Generation maxTokens(int maxTokens) {
+        if (maxTokens < 0) {
+            throw new IllegalArgumentException("maxTokens is " + maxTokens + ", it cannot be negative");
+        }
         this.maxTokens = maxTokens;
         return this;
     }
@@ -107,10 +110,7 @@ public final class Generation {
         model.checkTokens(context);
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            Tensor y_BxLxD = model.embed(Tensors.ids(model.device(), context, 1, context.length));
-            for (var block : model.blocks()) {
-                y_BxLxD = block.forward(y_BxLxD);
-            }
+            Tensor y_BxLxD = model.hidden(Tensors.ids(model.device(), context, 1, context.length));
             return Tensors.toFloats(model.head(y_BxLxD.narrow(1, context.length - 1, 1)));
         }
     }

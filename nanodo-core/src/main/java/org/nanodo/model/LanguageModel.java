@@ -47,11 +47,22 @@ public interface LanguageModel extends AutoCloseable {
      */
     default Tensor forward(Tensor y_BxL) {
         try (var scope = Scope.open()) {
+            return scope.export(head(hidden(y_BxL)));
+        }
+    }
+
+    /** The residual stream after the last block, y_BxL to y_BxLxD: what {@link #head} takes. */
+    default Tensor hidden(Tensor y_BxL) {
+        try (var scope = Scope.open()) {
             Tensor y_BxLxD = embed(y_BxL);
             for (Block block : blocks()) {
-                y_BxLxD = block.forward(y_BxLxD);
+                try (var perBlock = Scope.open()) {
+                    Tensor out_BxLxD = perBlock.export(block.forward(y_BxLxD));
+                    y_BxLxD.close();
+                    y_BxLxD = out_BxLxD;
+                }
             }
-            return scope.export(head(y_BxLxD));
+            return scope.export(y_BxLxD);
         }
     }
 

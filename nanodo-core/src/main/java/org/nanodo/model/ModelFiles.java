@@ -50,12 +50,12 @@ public final class ModelFiles {
 
     /** The tokenizer that a checkpoint's model was trained with. */
     public static Tokenizer tokenizer(Path directory) throws IOException {
-        Path file = directory.resolve(TOKENIZER);
-        try {
-            return Tokenizer.of(Json.readStrings(file));
-        } catch (IllegalArgumentException e) {
-            throw new CorruptFileException(file, e.getMessage(), e);
-        }
+        return Tokenizer.of(tokenizerSpec(directory));
+    }
+
+    /** What describes that tokenizer, which may be of a kind that the library does not know. */
+    public static Map<String, String> tokenizerSpec(Path directory) throws IOException {
+        return Json.readStrings(directory.resolve(TOKENIZER));
     }
 
     static DecoderModel load(Path directory, Device device) throws IOException {

@@ -1,6 +1,7 @@
 package org.nanodo.runtime;
 
 import com.sun.jna.Library;
+import com.sun.jna.Native;
 import com.sun.jna.Platform;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -44,36 +45,30 @@ public final class Natives {
     }
 
     private static final Logger log = LoggerFactory.getLogger(Natives.class);
-    private static final Set<Tuning> tunings = EnumSet.noneOf(Tuning.class);
-    private static final int threads;
+    private static final Set<Tuning> inForce = EnumSet.noneOf(Tuning.class);
+    private static RuntimeException failure; // of the one attempt, told to everyone who asks
+    private static int threads;
 
     static {
-        Set<Tuning> wanted = wanted(System.getProperty("nanodo.tuning.off", ""));
-        if (alreadyLoaded()) {
-            log.warn("Native libraries were loaded before NanoDO: memory and OpenMP keep the host's settings, "
-                    + "training may be several times slower. Call Natives.start() first.");
-            wanted.retainAll(EnumSet.of(Tuning.THREADS));
+        try {
+            tuneAndLoad();
+        } catch (RuntimeException e) {
+            failure = e;
         }
-        if (wanted.contains(Tuning.POLLING) && System.getProperty("org.bytedeco.javacpp.maxPhysicalBytes") == null) {
-            System.setProperty("org.bytedeco.javacpp.maxPhysicalBytes", "0");
-        }
-        if (!Platform.isWindows()) {
-            tuneLibc(wanted);
-        }
-        load();
-        if (wanted.contains(Tuning.THREADS)) {
-            torch.set_num_threads(wantedThreads());
-            openblas_full.openblas_set_num_threads(wantedThreads());
-        }
-        threads = openblas_full.openblas_get_num_threads();
-        tunings.addAll(wanted);
     }
 
     private Natives() {}
 
-    /** Loads the native libraries if that has not happened yet. Cheap to call again. */
+    /**
+     * Loads the native libraries if that has not happened yet. Cheap to call again.
+     *
+     * @throws IllegalStateException if there are none for this platform
+     * @throws IllegalArgumentException if a setting is not understood
+     */
     public static void start() {
-        // The static initialiser has done it.
+        if (failure != null) {
+            throw failure;
+        }
     }
 
     /** Threads that matrix products run on. */
@@ -81,13 +76,14 @@ public final class Natives {
         return threads;
     }
 
-    /** Versions, devices, threads, BLAS and settings in force, for a log or a bug report. */
+    /** Versions, devices, threads, BLAS and the settings in force, for a log or a bug report. */
     public static String describe() {
+        start();
         String version = Natives.class.getPackage().getImplementationVersion();
         return """
                 NanoDO %s, Java %s, %s
-                LibTorch %s, %s, %d threads, CUDA devices: %d
-                %s, kernels for %s, %d threads
+                LibTorch %s, %s, %s threads, CUDA devices: %s
+                %s, kernels for %s, %s threads
                 tuning: %s"""
                 .formatted(
                         version == null ? "(development)" : version,
@@ -100,18 +96,37 @@ public final class Natives {
                         openblas_full.openblas_get_config().getString().trim(),
                         openblas_full.openblas_get_corename().getString(),
                         openblas_full.openblas_get_num_threads(),
-                        tunings.stream()
+                        inForce.stream()
                                 .map(Tuning::name)
                                 .collect(Collectors.joining(", "))
                                 .toLowerCase(Locale.ROOT));
     }
 
-    private static String libTorchVersion() {
-        try {
-            return Loader.getVersion("org.bytedeco", "pytorch");
-        } catch (IOException e) {
-            return "(unknown)"; // the jars were repackaged without their descriptors
+    private static void tuneAndLoad() {
+        Set<Tuning> wanted = wanted(System.getProperty("nanodo.tuning.off", ""));
+        int wantedThreads = wantedThreads();
+        if (alreadyLoaded()) {
+            log.warn("Native libraries were loaded before NanoDO: memory and OpenMP keep the host's settings, "
+                    + "training may be several times slower. Call Natives.start() first.");
+            wanted.retainAll(EnumSet.of(Tuning.THREADS));
         }
+        if (wanted.contains(Tuning.POLLING)) {
+            String property = "org.bytedeco.javacpp.maxPhysicalBytes";
+            if (System.getProperty(property) == null) {
+                System.setProperty(property, "0");
+            }
+            inForce.add(Tuning.POLLING);
+        }
+        if (!Platform.isWindows()) {
+            tuneLibc(wanted);
+        }
+        load();
+        if (wanted.contains(Tuning.THREADS)) {
+            torch.set_num_threads(wantedThreads);
+            openblas_full.openblas_set_num_threads(wantedThreads);
+            inForce.add(Tuning.THREADS);
+        }
+        threads = openblas_full.openblas_get_num_threads();
     }
 
     private static Set<Tuning> wanted(String off) {
@@ -135,14 +150,12 @@ public final class Natives {
         if (value.isBlank()) {
             return Runtime.getRuntime().availableProcessors();
         }
-        try {
-            return Math.max(1, Integer.parseInt(value.trim()));
-        } catch (NumberFormatException e) {
+        String outermost = value.split(",")[0].trim(); // OpenMP takes a number a nesting level
+        if (!outermost.matches("[1-9]\\d{0,4}")) {
             throw new IllegalArgumentException(
-                    "The number of threads (nanodo.threads or OMP_NUM_THREADS) is \"" + value
-                            + "\", not a whole number",
-                    e);
+                    "The number of threads (nanodo.threads or OMP_NUM_THREADS) is \"" + value + "\", not 1 or more");
         }
+        return Integer.parseInt(outermost);
     }
 
     /** Whether a library that reads our settings is in the process already. Known on Linux only. */
@@ -156,34 +169,52 @@ public final class Natives {
     }
 
     private static void tuneLibc(Set<Tuning> wanted) {
-        CLibrary libc = com.sun.jna.Native.load(Platform.C_LIBRARY_NAME, CLibrary.class);
-        if (wanted.contains(Tuning.OPENMP)) {
-            libc.setenv("OMP_WAIT_POLICY", "passive", 0);
-            libc.setenv("GOMP_SPINCOUNT", "1000", 0);
-            libc.setenv("OPENBLAS_THREAD_TIMEOUT", "10", 0);
-        }
-        if (wanted.contains(Tuning.MALLOC)) {
-            libc.setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
-            if (Platform.isLinux()) {
-                int trimThreshold = -1;
-                int mmapThreshold = -3;
-                libc.mallopt(mmapThreshold, 1 << 30);
-                libc.mallopt(trimThreshold, Integer.MAX_VALUE);
+        try {
+            CLibrary libc = Native.load(Platform.C_LIBRARY_NAME, CLibrary.class);
+            if (wanted.contains(Tuning.OPENMP)) {
+                libc.setenv("OMP_WAIT_POLICY", "passive", 0);
+                libc.setenv("GOMP_SPINCOUNT", "1000", 0);
+                libc.setenv("OPENBLAS_THREAD_TIMEOUT", "10", 0);
+                inForce.add(Tuning.OPENMP);
             }
+            if (wanted.contains(Tuning.MALLOC) && Platform.isLinux() && keepMemory(libc)) {
+                libc.setenv("THP_MEM_ALLOC_ENABLE", "1", 0);
+                inForce.add(Tuning.MALLOC);
+            }
+        } catch (LinkageError | RuntimeException e) {
+            log.warn("The C library could not be tuned, training may be several times slower: {}", e.toString());
         }
+    }
+
+    /** Tells glibc to serve large blocks from the heap, not to give it back, and to have one heap for all threads. */
+    private static boolean keepMemory(CLibrary libc) {
+        int trimThreshold = -1;
+        int mmapThreshold = -3;
+        int arenaMax = -8; // the heaps of other threads than the first hold no block over 64 MiB and would map it
+        boolean accepted = libc.mallopt(mmapThreshold, 1 << 30) == 1
+                || libc.mallopt(mmapThreshold, 1 << 25) == 1; // the most before glibc 2.35
+        return accepted && libc.mallopt(trimThreshold, Integer.MAX_VALUE) == 1 && libc.mallopt(arenaMax, 1) == 1;
     }
 
     private static void load() {
         try {
             Loader.load(torch.class);
             Loader.load(openblas_full.class);
-        } catch (UnsatisfiedLinkError e) {
+        } catch (LinkageError e) {
             throw new IllegalStateException(
                     "The LibTorch natives for " + Loader.getPlatform() + " did not load ("
                             + e.getMessage()
                             + "). Put org.bytedeco:pytorch, openblas and javacpp with that classifier on the class "
                             + "path; they exist for linux-x86_64, macosx-arm64, macosx-x86_64 and windows-x86_64.",
                     e);
+        }
+    }
+
+    private static String libTorchVersion() {
+        try {
+            return Loader.getVersion("org.bytedeco", "pytorch");
+        } catch (IOException e) {
+            return "(unknown)"; // the jars were repackaged without their descriptors
         }
     }
 }

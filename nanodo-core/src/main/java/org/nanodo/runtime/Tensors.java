@@ -1,6 +1,10 @@
 package org.nanodo.runtime;
 
+import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.pytorch.Scalar;
@@ -19,6 +23,7 @@ public final class Tensors {
     /** Token ids as int64, which both embedding and loss take. */
     public static Tensor ids(Device device, int[] values, long... shape) {
         try (var scope = Scope.open()) {
+            checkLength(values.length, shape);
             Tensor ids = torch.empty(shape, Device.cpu().options(ScalarType.Int), null);
             new IntPointer(ids.data_ptr()).put(values, 0, values.length);
             return scope.export(ids.to(device.torch(), ScalarType.Long));
@@ -27,6 +32,7 @@ public final class Tensors {
 
     public static Tensor floats(Device device, float[] values, long... shape) {
         try (var scope = Scope.open()) {
+            checkLength(values.length, shape);
             Tensor floats = torch.empty(shape, Device.cpu().options(ScalarType.Float), null);
             new FloatPointer(floats.data_ptr()).put(values, 0, values.length);
             return scope.export(floats.to(device.torch(), ScalarType.Float));
@@ -81,16 +87,33 @@ public final class Tensors {
         }
     }
 
-    /** The value of a tensor with one element. Waits for the device. */
-    public static double item(Tensor tensor) {
-        return tensor.item_double();
-    }
-
     /** Sets every element. */
     public static void fill(Tensor tensor, double value) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             tensor.fill_(new Scalar(value));
+        }
+    }
+
+    /** The memory of a contiguous tensor on the host, in parts that a buffer can address. */
+    public static List<ByteBuffer> memory(Tensor host) {
+        long bytes = host.nbytes();
+        int part = 1 << 30;
+        var parts = new ByteBuffer[(int) ((bytes + part - 1) / part)];
+        for (int i = 0; i < parts.length; i++) {
+            long start = (long) i * part;
+            parts[i] = new BytePointer(host.data_ptr())
+                    .position(start)
+                    .limit(Math.min(bytes, start + part))
+                    .asByteBuffer();
+        }
+        return List.of(parts);
+    }
+
+    private static void checkLength(int length, long[] shape) {
+        if (length != Arrays.stream(shape).reduce(1, Math::multiplyExact)) {
+            throw new IllegalArgumentException(
+                    length + " values do not make a tensor of shape " + Arrays.toString(shape));
         }
     }
 }

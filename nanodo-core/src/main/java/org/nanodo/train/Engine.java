@@ -22,7 +22,7 @@ public interface Engine {
      *
      * @return the summed loss, one float32 on the device
      */
-    Tensor lossAndGradients(Batch batch, Loss loss);
+    Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock);
 
     /** Cross-entropy in nats at every position, in the order of the batch. Waits for the device. */
     float[] tokenLosses(Batch batch);

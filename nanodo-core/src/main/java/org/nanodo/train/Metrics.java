@@ -2,11 +2,12 @@ package org.nanodo.train;
 
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.stream.Collectors;
 
-/** What was measured after so many steps, under NanoDO's names: {@code train_loss}, {@code eval_loss}, and so on. */
+/** What was measured after so many steps, by name: {@code train_loss}, {@code eval_loss} and so on, as in NanoDO. */
 public record Metrics(long step, Map<String, Double> values) {
     public Metrics {
         values = Collections.unmodifiableMap(new LinkedHashMap<>(values));
@@ -30,7 +31,7 @@ public record Metrics(long step, Map<String, Double> values) {
     public String toString() {
         return "step " + step + "  "
                 + values.entrySet().stream()
-                        .map(value -> "%s %.5g".formatted(value.getKey(), value.getValue()))
+                        .map(value -> String.format(Locale.ROOT, "%s %.5g", value.getKey(), value.getValue()))
                         .collect(Collectors.joining("  "));
     }
 }

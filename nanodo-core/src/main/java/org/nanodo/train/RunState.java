@@ -11,6 +11,7 @@ import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.Position;
+import org.nanodo.data.Tokenizer;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
 import org.nanodo.runtime.Device;
@@ -27,20 +28,27 @@ import org.nanodo.runtime.Scope;
 record RunState(long step, Position position, DataShape data) {
     private static final String RUN = "run.json";
     private static final String OPTIMIZER = "optimizer.safetensors";
-    private static final String TOKENIZER = "tokenizer.json";
     private static final String RANDOM = "random_state";
 
-    /** The settings that a data position depends on. */
-    record DataShape(int documents, int length, int batch, boolean shuffles, long seed) {
-        static DataShape of(PackedDataset data) {
-            return new DataShape(data.source().size(), data.length(), data.batch(), data.shuffles(), data.seed());
+    /** All that a data position depends on. */
+    record DataShape(
+            int documents, String fingerprint, int length, int batch, long epochs, boolean shuffles, long seed) {
+        static DataShape of(PackedDataset data) throws IOException {
+            return new DataShape(
+                    data.source().size(),
+                    data.source().fingerprint(),
+                    data.length(),
+                    data.batch(),
+                    data.epochs(),
+                    data.shuffles(),
+                    data.seed());
         }
     }
 
-    void write(Path directory, LanguageModel model, PackedDataset data, Map<String, Tensor> optimizer)
+    void write(Path directory, LanguageModel model, Tokenizer tokenizer, Map<String, Tensor> optimizer)
             throws IOException {
         ModelFiles.write(model, directory);
-        Json.write(directory.resolve(TOKENIZER), data.tokenizer().spec());
+        ModelFiles.write(tokenizer, directory);
         Json.write(directory.resolve(RUN), this);
         try (var scope = Scope.open()) {
             var tensors = new LinkedHashMap<>(optimizer);
@@ -57,12 +65,12 @@ record RunState(long step, Position position, DataShape data) {
             throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
                     + DataShape.of(data) + ": to go on from its parameters alone, use DecoderModel.load");
         }
-        if (!ModelFiles.tokenizer(directory).spec().equals(data.tokenizer().spec())) {
+        if (!ModelFiles.tokenizerSpec(directory).equals(data.tokenizer().spec())) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
         }
-        ModelFiles.loadInto(model, directory);
         try (var file = Safetensors.open(directory.resolve(OPTIMIZER));
                 var scope = Scope.open()) {
+            ModelFiles.loadInto(model, directory);
             for (var tensor : optimizer.entrySet()) {
                 file.readInto(tensor.getKey(), tensor.getValue());
             }

@@ -14,6 +14,7 @@ import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.StepClock.Phase;
 
 /** The engine for one device: each block is an autograd graph of its own, walked back by hand. */
 final class SingleDevice implements Engine {
@@ -23,13 +24,21 @@ final class SingleDevice implements Engine {
     private static final Operator foreachNorm = Operator.find("aten::_foreach_norm", "Scalar");
 
     private final LanguageModel model;
+    private final int chunk;
 
     SingleDevice(LanguageModel model) {
+        this(model, (int)
+                Math.max(1, LOGITS_BYTES / Float.BYTES / model.config().V()));
+    }
+
+    /** @param chunk tokens whose logits exist at once */
+    SingleDevice(LanguageModel model, int chunk) {
         this.model = model;
+        this.chunk = chunk;
     }
 
     @Override
-    public Tensor lossAndGradients(Batch batch, Loss loss) {
+    public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
         try (var scope = Scope.open()) {
@@ -45,7 +54,8 @@ final class SingleDevice implements Engine {
                 outputs.add(x_BxLxD);
             }
             Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
-            Tensor sum = headLossAndGradients(x_BxLxD, batch, loss, gradient_BxLxD);
+            clock.lap(Phase.FORWARD);
+            Tensor sum = headLossAndGradients(x_BxLxD, batch, loss, gradient_BxLxD, clock);
             for (int i = blocks.size() - 1; i >= 0; i--) {
                 try (var perBlock = Scope.open()) {
                     Tensor output_BxLxD = remat ? forward(blocks.get(i), inputs.get(i), true) : outputs.get(i);
@@ -57,6 +67,7 @@ final class SingleDevice implements Engine {
                 inputs.get(i).close();
             }
             backward(embedded_BxLxD, gradient_BxLxD);
+            clock.lap(Phase.BACKWARD);
             return scope.export(sum);
         }
     }
@@ -70,23 +81,25 @@ final class SingleDevice implements Engine {
     }
 
     /** Head and loss, chunk by chunk, each forward and backward, so that the logits of all tokens never exist at once. */
-    private Tensor headLossAndGradients(Tensor x_BxLxD, Batch batch, Loss loss, Tensor gradient_BxLxD) {
+    private Tensor headLossAndGradients(
+            Tensor x_BxLxD, Batch batch, Loss loss, Tensor gradient_BxLxD, StepClock clock) {
         int T = batch.B() * batch.L();
         Tensor x_TxD = x_BxLxD.detach().flatten(0, 1);
         Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
         Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
         Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
         Tensor sum = Tensors.zeros(model.device());
-        int chunk = chunk();
         for (int start = 0; start < T; start += chunk) {
             try (var scope = Scope.open()) {
                 int length = Math.min(chunk, T - start);
                 Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
                 Tensor chunkSum = loss.sum(
                         model.head(x_CxD), targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
+                clock.lap(Phase.FORWARD);
                 chunkSum.backward();
                 gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
                 sum.add_(chunkSum.detach());
+                clock.lap(Phase.BACKWARD);
             }
         }
         return sum;
@@ -96,15 +109,11 @@ final class SingleDevice implements Engine {
     public float[] tokenLosses(Batch batch) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            Tensor x_BxLxD = model.embed(ids(batch, batch.inputs_BxL()));
-            for (var block : model.blocks()) {
-                x_BxLxD = forward(block, x_BxLxD, false);
-            }
+            Tensor x_BxLxD = model.hidden(ids(batch, batch.inputs_BxL()));
             int T = batch.B() * batch.L();
             Tensor x_TxD = x_BxLxD.flatten(0, 1);
             Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
             float[] losses = new float[T];
-            int chunk = chunk();
             for (int start = 0; start < T; start += chunk) {
                 try (var perChunk = Scope.open()) {
                     int length = Math.min(chunk, T - start);
@@ -140,10 +149,6 @@ final class SingleDevice implements Engine {
         for (Parameter parameter : parameters()) {
             parameter.tensor().mutable_grad().reset();
         }
-    }
-
-    private int chunk() {
-        return (int) Math.max(1, LOGITS_BYTES / Float.BYTES / model.config().V());
     }
 
     private Tensor ids(Batch batch, int[] ids_BxL) {

@@ -3,6 +3,7 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -17,6 +18,7 @@ import org.nanodo.model.LanguageModel;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.StepClock.Phase;
 
 /**
  * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
@@ -35,12 +37,13 @@ public final class Trainer implements AutoCloseable {
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
     private volatile long step;
     private volatile boolean stopping;
-    private boolean diverged;
+    private boolean failed;
     private Pending pending;
-    private long measuredAt;
+    private final StepClock clock = new StepClock();
 
     /** What a step has yet to report: reading it at once would wait for the device. */
-    private record Pending(long step, double weight, double learningRate, double seconds, Tensor lossAndNorm) {}
+    private record Pending(
+            long step, double weight, double learningRate, Map<String, Double> seconds, Tensor lossAndNorm) {}
 
     Trainer(TrainerBuilder options) {
         this.options = options;
@@ -50,7 +53,7 @@ public final class Trainer implements AutoCloseable {
         optimizer = options.optimizer.start(engine.parameters());
         batches = options.data.iterator();
         checkpoints = options.workdir == null ? null : new CheckpointStore(options.workdir, options.keep);
-        broken = Scope.keep(Tensors.zeros(model.device()));
+        broken = Tensors.zeros(model.device());
     }
 
     public static TrainerBuilder of(LanguageModel model) {
@@ -73,64 +76,80 @@ public final class Trainer implements AutoCloseable {
             RunState state = RunState.read(latest.get(), model, options.data, optimizer.tensors());
             batches.seek(state.position());
             step = state.step();
-            diverged = false;
             Tensors.fill(broken, 0);
+            failed = false;
         }
         return this;
     }
 
     /**
-     * Trains until the last step, the end of the data, or {@link #stop}; Ctrl-C and SIGTERM stop it too. Then evaluates
-     * and writes a checkpoint, as far as these were asked for.
+     * Trains until the last step or the end of the data, then writes a checkpoint and evaluates, as far as these were
+     * asked for; or until {@link #stop}, which Ctrl-C and SIGTERM call too.
      *
      * @throws DivergedException if a loss or gradient was not finite; parameters are those before that step
-     * @throws IllegalStateException if the folder for checkpoints holds another run's, or after a divergence
+     * @throws IllegalStateException if the folder for checkpoints holds another run's, or after a run that failed
      */
     public void run() throws IOException {
-        if (diverged) {
-            throw new IllegalStateException("This run has diverged: call resume() to go back to the newest checkpoint");
+        if (failed) {
+            throw new IllegalStateException(
+                    "This run has failed in the middle of a step: go back to its newest checkpoint "
+                            + "with resume(), or build a new trainer");
         }
         if (step == 0 && checkpoints != null && checkpoints.latest().isPresent()) {
             throw new IllegalStateException(options.workdir + " holds checkpoints of an earlier run: "
                     + "call resume() to go on from them, or choose another folder");
         }
-        stopping = false;
         var ended = new CountDownLatch(1);
         Thread runner = Thread.currentThread();
         var onShutdown = new Thread(() -> stopAndWait(runner, ended), "nanodo-shutdown");
         Runtime.getRuntime().addShutdownHook(onShutdown);
+        failed = true; // until it has gone well
         try {
-            measuredAt = System.nanoTime();
-            long evaluated = -1;
-            while (step < options.steps && !stopping && batches.hasNext()) {
-                Pending launched = launch(batches.next());
-                report();
-                pending = launched;
-                step++;
-                if (options.evaluator != null && step % options.evaluator.everySteps() == 0) {
-                    evaluate();
-                    evaluated = step;
-                }
-                if (checkpoints != null && step % options.checkpointSteps == 0) {
-                    save();
-                }
-            }
-            if (options.evaluator != null && evaluated != step && !stopping) {
-                evaluate();
-            }
-            report();
-            if (checkpoints != null) {
-                save();
-            }
+            loop();
+            failed = false;
         } finally {
             discardPending();
             engine.clearGradients(); // of a step that failed half-way
+            stopping = false;
             ended.countDown();
             removeShutdownHook(onShutdown);
         }
     }
 
-    /** Ends {@link #run} after the current step, with a checkpoint if there is a folder for them. For any thread. */
+    private void loop() throws IOException {
+        clock.skip();
+        long saved = -1;
+        long evaluated = -1;
+        while (step < options.steps && !stopping && batches.hasNext()) {
+            Batch batch = batches.next();
+            clock.lap(Phase.DATA);
+            Pending previous = pending;
+            pending = launch(batch);
+            step++;
+            report(previous);
+            clock.lap(Phase.REPORT);
+            if (checkpoints != null && step % options.checkpointSteps == 0) {
+                save();
+                saved = step;
+            }
+            if (options.evaluator != null && step % options.evaluator.everySteps() == 0) {
+                evaluate();
+                evaluated = step;
+            }
+        }
+        if (checkpoints != null && saved != step) {
+            save();
+        }
+        if (options.evaluator != null && evaluated != step && !stopping) {
+            evaluate();
+        }
+        reportPending();
+    }
+
+    /**
+     * Ends {@link #run} after the current step, with a checkpoint if there is a folder for them, but without another
+     * evaluation. Called while there is no run, it ends the next one before its first step. For any thread.
+     */
     public void stop() {
         stopping = true;
     }
@@ -145,7 +164,7 @@ public final class Trainer implements AutoCloseable {
             int rows = batch.B() / options.microBatches;
             for (int from = 0; from < batch.B(); from += rows) {
                 try (var on = Grad.on()) {
-                    loss = engine.lossAndGradients(batch.rows(from, from + rows), options.loss)
+                    loss = engine.lossAndGradients(batch.rows(from, from + rows), options.loss, clock)
                             .add_(loss);
                 }
             }
@@ -156,29 +175,29 @@ public final class Trainer implements AutoCloseable {
             // clipped.
             Tensor gradScale = norm.div(new Scalar(options.clip)).clamp_min(new Scalar(weight));
             double learningRate = options.schedule.at(step);
+            if (!(learningRate >= 0 && learningRate < Double.POSITIVE_INFINITY)) {
+                throw new IllegalArgumentException(
+                        "The schedule gives a learning rate of " + learningRate + " at step " + step);
+            }
             optimizer.update(step + 1, learningRate, gradScale, broken);
             engine.clearGradients();
+            clock.lap(Phase.OPTIMIZER);
             Tensor lossAndNorm = Scope.keep(torch.stack(new TensorVector(loss, norm)));
-            long now = System.nanoTime();
-            double seconds = (now - measuredAt) / 1e9;
-            measuredAt = now;
-            return new Pending(step + 1, weight, learningRate, seconds, lossAndNorm);
+            return new Pending(step + 1, weight, learningRate, clock.read(), lossAndNorm);
         }
     }
 
     /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
-    private void report() {
-        if (pending == null) {
+    private void report(Pending done) {
+        if (done == null) {
             return;
         }
-        Pending done = pending;
         float[] lossAndNorm = Tensors.toFloats(done.lossAndNorm);
-        discardPending();
+        done.lossAndNorm.close();
         double loss = lossAndNorm[0] / done.weight;
         double norm = lossAndNorm[1] / done.weight;
         if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
             step = done.step - 1;
-            diverged = true;
             throw new DivergedException(done.step, loss, norm);
         }
         var values = new LinkedHashMap<String, Double>();
@@ -186,22 +205,32 @@ public final class Trainer implements AutoCloseable {
         values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
         values.put("learning_rate", done.learningRate);
         values.put("grads/all/norm", norm);
+        values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
         values.put("train_ntokens", done.weight);
-        values.put("tokens_per_sec", done.weight / done.seconds);
+        double seconds = done.seconds.values().stream().mapToDouble(s -> s).sum();
+        values.put("tokens_per_sec", done.weight / seconds);
+        values.putAll(done.seconds);
         tell(new Metrics(done.step, values));
     }
 
+    private void reportPending() {
+        Pending done = pending;
+        pending = null;
+        report(done);
+    }
+
     private void evaluate() {
-        report();
+        reportPending();
         tell(new Metrics(step, options.evaluator.evaluate(engine)));
-        measuredAt = System.nanoTime();
+        clock.skip();
     }
 
     private void save() throws IOException {
-        report(); // so that nothing that is not finite is ever saved
+        reportPending(); // so that nothing that is not finite is ever saved
         var state = new RunState(step, batches.position(), RunState.DataShape.of(options.data));
-        checkpoints.save(step, directory -> state.write(directory, model, options.data, optimizer.tensors()));
-        measuredAt = System.nanoTime();
+        checkpoints.save(
+                step, directory -> state.write(directory, model, options.data.tokenizer(), optimizer.tensors()));
+        clock.skip();
     }
 
     private void tell(Metrics metrics) {

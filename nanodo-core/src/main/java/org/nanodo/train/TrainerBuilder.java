@@ -8,9 +8,9 @@ import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
 
 /** Everything about a run but its model. Data and steps have to be named, in any order. */
-public final class TrainerBuilder {
+public final class TrainerBuilder implements Cloneable {
     final LanguageModel model;
-    final List<Consumer<Metrics>> listeners = new ArrayList<>();
+    List<Consumer<Metrics>> listeners = new ArrayList<>();
     PackedDataset data;
     Engine.Factory engine = SingleDevice::new;
     Loss loss = Loss.crossEntropy();
@@ -115,12 +115,25 @@ public final class TrainerBuilder {
                     evaluator.everySteps() > 0,
                     "Evaluation every " + evaluator.everySteps() + " steps: it has to be positive");
             checkLength(evaluator.data());
-            evaluator.data().tokenizer().checkFits(model.config().V());
+            check(
+                    evaluator.data().tokenizer().spec().equals(data.tokenizer().spec()),
+                    "The validation data has another tokenizer than the training data");
         }
-        if (schedule == null) {
-            schedule = Schedule.warmupCosine(1.6e-4, 1.6e-3, 1.6e-4, steps / 100, steps);
+        return new Trainer(copy());
+    }
+
+    /** What this says now: the trainer does not follow later changes. */
+    private TrainerBuilder copy() {
+        try {
+            TrainerBuilder copy = (TrainerBuilder) super.clone();
+            copy.listeners = List.copyOf(listeners);
+            if (schedule == null) {
+                copy.schedule = Schedule.warmupCosine(1.6e-4, 1.6e-3, 1.6e-4, steps / 100, steps);
+            }
+            return copy;
+        } catch (CloneNotSupportedException e) {
+            throw new AssertionError(e);
         }
-        return new Trainer(this);
     }
 
     private void checkLength(PackedDataset rows) {

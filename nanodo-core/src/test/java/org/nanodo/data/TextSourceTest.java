@@ -53,8 +53,8 @@ class TextSourceTest {
 
     @Test
     void lines() throws Exception {
-        Path file = Files.writeString(folder.resolve("f"), "\none\n\n  two \nthree");
-        assertThat(texts(TextSource.lines(file))).containsExactly("one", "two", "three");
+        Path file = Files.writeString(folder.resolve("f"), "\r\none\r\n \t\n\n  two \nthree\n ");
+        assertThat(texts(TextSource.lines(file))).containsExactly("one", "  two ", "three");
     }
 
     @Test
@@ -70,6 +70,14 @@ class TextSourceTest {
         assertThat(sections.subList(0, sections.size() - 1))
                 .allMatch(section -> section.endsWith("\n"))
                 .allMatch(section -> section.getBytes(StandardCharsets.UTF_8).length >= 500);
+    }
+
+    @Test
+    void sectionsWithoutLinesEndWithACharacter() throws Exception {
+        Path file = Files.writeString(folder.resolve("f"), "ü".repeat(5001) + "🙂");
+        List<String> sections = texts(TextSource.sections(file, 101));
+        assertThat(String.join("", sections)).isEqualTo(Files.readString(file)).doesNotContain("\uFFFD");
+        assertThat(sections).hasSize(50).allMatch(section -> section.length() <= 102);
     }
 
     @Test
@@ -105,7 +113,7 @@ class TextSourceTest {
         assertThatThrownBy(() -> TextSource.files(folder)).hasMessageContaining("has no files with text");
         Path text = Files.writeString(folder.resolve("text"), "\n\n\n");
         assertThatThrownBy(() -> TextSource.archive(text)).hasMessageContaining("not a jar or zip");
-        assertThatThrownBy(() -> TextSource.lines(text)).hasMessageContaining("only empty lines");
+        assertThatThrownBy(() -> TextSource.lines(text)).hasMessageContaining("only blank lines");
         assertThatThrownBy(() -> TextSource.files(text).matching(name -> false)).hasMessageContaining("None of the 1");
         assertThatThrownBy(() -> TextSource.files(text).split(0.1, 0)).hasMessageContaining("Cannot hold out 0.1 of 1");
     }

@@ -7,19 +7,21 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
 import org.nanodo.model.DecoderModel;
 
 /** Law 7: memory is flat over thousands of steps. */
 class MemoryTest {
-    /** Trains with everything switched on and prints, early and late, resident KiB and native objects alive. */
+    /** Trains with much switched on and prints, early and late, resident KiB and native objects alive. */
     static final class Main {
         public static void main(String[] args) throws Exception {
-            try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+            try (var model = DecoderModel.create(TrainerTest.config(true), 1);
                     var trainer = TrainerTest.builder(model, 3000)
                             .clip(1)
                             .accumulate(2)
                             .evaluate(TrainerTest.DATA, 100)
+                            .checkpoints(Path.of(args[0]), 100, 1)
                             .listen(metrics -> {
                                 if (metrics.has("train_loss") && metrics.step() % 500 == 0) {
                                     System.out.println(
@@ -43,12 +45,20 @@ class MemoryTest {
         }
     }
 
+    @TempDir
+    Path workdir;
+
     @Test
     void residentMemoryAndNativeObjectsStayTheSame() throws Exception {
         // With a heap that is all there from the beginning, and without the second compiler, which takes 20 MB when it
         // starts, nothing but the library's native memory is left to grow.
         String output = TestJvm.run(
-                "-Xms128m", "-Xmx128m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1", Main.class.getName());
+                "-Xms128m",
+                "-Xmx128m",
+                "-XX:+AlwaysPreTouch",
+                "-XX:TieredStopAtLevel=1",
+                Main.class.getName(),
+                workdir.toString());
         String[] lines = output.split("\\R");
         assertThat(lines).as(output).hasSize(6);
         String[] early = lines[1].split(" ");

@@ -16,6 +16,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -58,6 +59,46 @@ class TrainerTest {
         }
     }
 
+    /** A tokenizer that the library does not know. */
+    private static class OwnTokenizer implements Tokenizer {
+        private final Tokenizer bytes = Tokenizer.bytes();
+
+        @Override
+        public int[] encode(String text) {
+            return bytes.encode(text);
+        }
+
+        @Override
+        public String decode(int... ids) {
+            return bytes.decode(ids);
+        }
+
+        @Override
+        public int vocabSize() {
+            return bytes.vocabSize();
+        }
+
+        @Override
+        public int padId() {
+            return bytes.padId();
+        }
+
+        @Override
+        public int bosId() {
+            return bytes.bosId();
+        }
+
+        @Override
+        public int eosId() {
+            return bytes.eosId();
+        }
+
+        @Override
+        public Map<String, String> spec() {
+            return Map.of("kind", "own");
+        }
+    }
+
     static TransformerConfig config(boolean remat) {
         return new TransformerConfig(32, 4, 24, 2, 259, 64, Dtype.FLOAT32, remat);
     }
@@ -94,8 +135,8 @@ class TrainerTest {
                 var plain = DecoderModel.create(config(false), 1);
                 var remat = DecoderModel.create(config(true), 1)) {
             Batch batch = batches.next();
-            Tensor loss = new SingleDevice(plain).lossAndGradients(batch, Loss.crossEntropy());
-            Tensor rematLoss = new SingleDevice(remat).lossAndGradients(batch, Loss.crossEntropy());
+            Tensor loss = new SingleDevice(plain).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor rematLoss = new SingleDevice(remat).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             assertThat(rematLoss.equal(loss)).isTrue();
             for (int i = 0; i < plain.parameters().size(); i++) {
                 assertThat(remat.parameters()
@@ -109,14 +150,16 @@ class TrainerTest {
         }
     }
 
-    /** What walking block by block, in chunks, gives is what autograd gives for the model as one graph. */
-    @Test
-    void theEngineEqualsPlainAutograd() throws Exception {
+    /** What walking block by block, with a loss in chunks, gives is what autograd gives for the model as one graph. */
+    @ParameterizedTest
+    @ValueSource(ints = {7, 50, 1000})
+    void theEngineEqualsPlainAutograd(int chunk) throws Exception {
         try (var batches = DATA.iterator();
                 var walked = DecoderModel.create(config(false), 1);
                 var whole = DecoderModel.create(config(false), 1)) {
             Batch batch = batches.next();
-            Tensor loss = new SingleDevice(walked).lossAndGradients(batch, Loss.crossEntropy());
+            var engine = new SingleDevice(walked, chunk);
+            Tensor loss = engine.lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             Tensor logits_TxV = whole.forward(ids(batch.inputs_BxL(), batch)).flatten(0, 1);
             Tensor expected = Loss.crossEntropy()
                     .sum(
@@ -125,6 +168,12 @@ class TrainerTest {
                             Tensors.floats(Device.cpu(), batch.weights_BxL(), batch.weights_BxL().length));
             expected.backward();
             assertThat(loss.item_double()).isCloseTo(expected.item_double(), within(1e-3));
+            double sum = 0;
+            float[] tokenLosses = engine.tokenLosses(batch);
+            for (int i = 0; i < tokenLosses.length; i++) {
+                sum += tokenLosses[i] * batch.weights_BxL()[i];
+            }
+            assertThat(sum).isCloseTo(expected.item_double(), within(1e-3));
             for (int i = 0; i < whole.parameters().size(); i++) {
                 assertThat(Golden.relativeError(
                                 walked.parameters().get(i).tensor().grad(),
@@ -192,6 +241,102 @@ class TrainerTest {
 
     static TrainerBuilder builder(DecoderModel model, long steps) {
         return Trainer.of(model).data(DATA).steps(steps).schedule(Schedule.constant(1e-2));
+    }
+
+    /** A loss may draw random numbers of LibTorch's: their state is part of a checkpoint. */
+    @Test
+    void randomNumbersGoOnToo() throws Exception {
+        Loss noisy = (logits_TxV, targets_T, weights_T) ->
+                Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T.mul(torch.rand_like(weights_T)));
+        torch.manual_seed(1);
+        Map<String, Tensor> expected = train(config(false), 6, trainer -> trainer.loss(noisy));
+        torch.manual_seed(1);
+        train(config(false), 3, trainer -> trainer.loss(noisy).checkpoints(workdir));
+        torch.manual_seed(2);
+        try (var model = DecoderModel.create(config(false), 9);
+                var trainer = builder(model, 6).loss(noisy).checkpoints(workdir).build()) {
+            trainer.resume().run();
+            assertSameBits(parameters(model), expected);
+        }
+    }
+
+    @Test
+    void aTokenizerOfOnesOwnResumesToo() throws Exception {
+        Tokenizer own = new OwnTokenizer();
+        train(config(false), 2, trainer -> trainer.data(DATA.tokenizer(own)).checkpoints(workdir));
+        try (var model = DecoderModel.create(config(false), 9);
+                var trainer = builder(model, 4)
+                        .data(DATA.tokenizer(own))
+                        .checkpoints(workdir)
+                        .build()) {
+            trainer.resume().run();
+            assertThat(trainer.step()).isEqualTo(4);
+        }
+        try (var model = DecoderModel.create(config(false), 9);
+                var trainer = builder(model, 4).checkpoints(workdir).build()) {
+            assertThatThrownBy(trainer::resume).hasMessageContaining("another tokenizer");
+        }
+    }
+
+    @Test
+    void anotherTextIsNamed() throws Exception {
+        train(config(false), 2, trainer -> trainer.checkpoints(workdir));
+        String[] others =
+                IntStream.range(0, 60).mapToObj(i -> "other text " + i).toArray(String[]::new);
+        try (var model = DecoderModel.create(config(false), 9);
+                var trainer = builder(model, 4)
+                        .data(PackedDataset.of(TextSource.of(others))
+                                .length(24)
+                                .batch(8)
+                                .shuffle(5))
+                        .checkpoints(workdir)
+                        .build()) {
+            assertThatThrownBy(trainer::resume)
+                    .hasMessageContaining("other data")
+                    .hasMessageContaining("fingerprint");
+        }
+    }
+
+    @Test
+    void anExceptionFromAListenerLeavesARunThatOnlyACheckpointHelps() throws Exception {
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 6)
+                        .checkpoints(workdir, 2, 5)
+                        .listen(metrics -> {
+                            if (metrics.step() == 3) {
+                                throw new IllegalStateException("listener");
+                            }
+                        })
+                        .build()) {
+            assertThatThrownBy(trainer::run).hasMessage("listener");
+            assertThatThrownBy(trainer::run).hasMessageContaining("has failed").hasMessageContaining("resume()");
+            assertThat(trainer.resume().step()).isEqualTo(2);
+        }
+    }
+
+    @Test
+    void aLearningRateThatIsNotFiniteIsNamed() throws Exception {
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer =
+                        builder(model, 6).schedule(step -> 1 / Math.sqrt(step)).build()) {
+            Map<String, Tensor> before = parameters(model);
+            assertThatThrownBy(trainer::run).hasMessageContaining("learning rate of Infinity at step 0");
+            assertSameBits(parameters(model), before);
+        }
+    }
+
+    @Test
+    void aShortValidationTextIsPadded() throws Exception {
+        PackedDataset validation =
+                PackedDataset.of(TextSource.of("five")).length(24).batch(8);
+        var evaluations = new ArrayList<Metrics>();
+        train(config(false), 2, trainer -> trainer.evaluate(validation, 2).listen(m -> {
+            if (m.has("eval_loss")) {
+                evaluations.add(m);
+            }
+        }));
+        assertThat(evaluations).hasSize(1);
+        assertThat(evaluations.get(0).get("eval_loss")).isPositive();
     }
 
     @Test
@@ -308,7 +453,7 @@ class TrainerTest {
                     .hasMessageContaining("Step 4 was not applied: loss NaN");
             assertSameBits(parameters(model), expected);
             assertThat(trainer.step()).isEqualTo(3);
-            assertThatThrownBy(trainer::run).hasMessageContaining("has diverged");
+            assertThatThrownBy(trainer::run).hasMessageContaining("has failed");
             assertThat(workdir.toFile().list()).containsExactly("step_00000002");
 
             trainer.resume().run();
@@ -373,6 +518,10 @@ class TrainerTest {
             assertThatThrownBy(
                             () -> builder(model, 1).evaluate(DATA.length(25), 1).build())
                     .hasMessageContaining("Rows of 25 tokens");
+            assertThatThrownBy(() -> builder(model, 1)
+                            .evaluate(DATA.tokenizer(Tokenizer.characters("abc")), 1)
+                            .build())
+                    .hasMessageContaining("validation data has another tokenizer");
             assertThatThrownBy(() -> builder(model, 1).accumulate(3).build())
                     .hasMessageContaining("8 rows does not divide into 3");
             assertThatThrownBy(() -> builder(model, 1).clip(0).build()).hasMessageContaining("clip is 0");
@@ -386,42 +535,10 @@ class TrainerTest {
 
     @Test
     void anIdOutsideTheVocabularyIsNamed() throws Exception {
-        Tokenizer lying = new Tokenizer() {
-            private final Tokenizer bytes = Tokenizer.bytes();
-
+        Tokenizer lying = new OwnTokenizer() {
             @Override
             public int[] encode(String text) {
                 return new int[] {5, 300, 6};
-            }
-
-            @Override
-            public String decode(int... ids) {
-                return bytes.decode(ids);
-            }
-
-            @Override
-            public int vocabSize() {
-                return 259;
-            }
-
-            @Override
-            public int padId() {
-                return 0;
-            }
-
-            @Override
-            public int bosId() {
-                return 1;
-            }
-
-            @Override
-            public int eosId() {
-                return 2;
-            }
-
-            @Override
-            public Map<String, String> spec() {
-                return Map.of("kind", "lying");
             }
         };
         try (var model = DecoderModel.create(config(false), 1);

@@ -21,7 +21,8 @@ final class Examples {
                 .setExecutionExceptionHandler((e, line, parsed) -> {
                     if (e instanceof IOException
                             || e instanceof UncheckedIOException
-                            || e instanceof IllegalArgumentException) {
+                            || e instanceof IllegalArgumentException
+                            || e instanceof IllegalStateException) {
                         line.getErr().println(e.getMessage());
                         return 1;
                     }

@@ -135,8 +135,12 @@ public final class TrainJava implements Callable<Integer> {
         if (data == null) {
             return TextSource.archive(assertjSources()).matching(name -> name.endsWith(".java"));
         }
-        int section = 1 << 14; // one file is cut up, so that part of it can be held out
-        return Files.isRegularFile(data) ? TextSource.sections(data, section) : TextSource.files(data);
+        TextSource files = TextSource.files(data);
+        if (files.size() > 1) {
+            return files;
+        }
+        Path file = Path.of(files.name(0)); // cut up, so that part of it can be held out
+        return TextSource.sections(file, (int) Math.max(1, Math.min(1 << 14, Files.size(file) / 50)));
     }
 
     /** The jar that Maven put on the class path. */

@@ -1,13 +1,17 @@
-package org.nanodo.runtime;
+package org.nanodo.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorBase;
+import org.bytedeco.pytorch.VoidTensorHook;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
+import org.nanodo.runtime.Natives;
+import org.nanodo.runtime.Tensors;
 
 class AttentionTest {
     private static final long[] BxHxLxDh = {2, 3, 40, 8};
@@ -26,13 +30,27 @@ class AttentionTest {
     }
 
     @Test
-    void allThreadsAreBackAfterForwardAndBackward() {
-        int before = openblas_full.openblas_get_num_threads();
-        Tensor q = Tensors.leaf(random(1));
+    void blasHasOneThreadInTheBackwardPassAndAllOfThemAfterwards() {
+        int all = openblas_full.openblas_get_num_threads();
+        int[] inBackward = {0, 0};
+        Tensor x = Tensors.leaf(random(1));
+        Tensor q = x.add(x);
         Tensor out = Attention.causal(q, q, q);
-        assertThat(openblas_full.openblas_get_num_threads()).isEqualTo(before);
+        assertThat(openblas_full.openblas_get_num_threads()).isEqualTo(all);
+        out.register_hook(recording(inBackward, 0)); // after attention's own hook
+        q.register_hook(recording(inBackward, 1));
         out.sum().backward();
-        assertThat(openblas_full.openblas_get_num_threads()).isEqualTo(before);
+        assertThat(inBackward).containsExactly(1, all);
+        assertThat(openblas_full.openblas_get_num_threads()).isEqualTo(all);
+    }
+
+    private static VoidTensorHook recording(int[] threads, int index) {
+        return new VoidTensorHook() {
+            @Override
+            public void call(TensorBase gradient) {
+                threads[index] = openblas_full.openblas_get_num_threads();
+            }
+        };
     }
 
     @Test

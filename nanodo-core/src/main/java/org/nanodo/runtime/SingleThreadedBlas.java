@@ -1,0 +1,58 @@
+package org.nanodo.runtime;
+
+import java.util.function.Supplier;
+import org.bytedeco.openblas.global.openblas_full;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorBase;
+import org.bytedeco.pytorch.VoidTensorHook;
+
+/**
+ * Runs an operator while OpenBLAS has one thread. LibTorch's fused attention calls OpenBLAS from inside an OpenMP loop,
+ * where a threaded OpenBLAS makes it 50 times slower, while the linear layers around it want all threads. The count is
+ * global to the process: models that train at the same time in one JVM may meet the wrong one, which costs time but not
+ * correctness.
+ */
+public final class SingleThreadedBlas {
+    private static final Hook before;
+    private static final Hook after;
+
+    static {
+        Natives.start();
+        before = Scope.keep(new Hook(1));
+        after = Scope.keep(new Hook(Natives.threads()));
+    }
+
+    private SingleThreadedBlas() {}
+
+    /** @param inputs where the operator's backward pass, which also gets one thread, hands its gradients on to */
+    public static Tensor call(Supplier<Tensor> operator, Tensor... inputs) {
+        openblas_full.openblas_set_num_threads(1);
+        try {
+            Tensor output = operator.get();
+            if (output.requires_grad()) {
+                output.register_hook(before);
+                for (Tensor input : inputs) {
+                    input.register_hook(after); // whichever continues first, all threads are back
+                }
+            }
+            return output;
+        } finally {
+            openblas_full.openblas_set_num_threads(Natives.threads());
+        }
+    }
+
+    /** Runs in the backward pass, when a gradient is ready and before its operator goes on. */
+    private static final class Hook extends VoidTensorHook {
+        private final int threads;
+
+        Hook(int threads) {
+            this.threads = threads;
+        }
+
+        @Override
+        public void call(TensorBase gradient) {
+            openblas_full.openblas_set_num_threads(threads);
+            gradient.close(); // this handle would hold its memory until the scope ends
+        }
+    }
+}
