@@ -55,6 +55,14 @@ class ExamplesTest {
     }
 
     @Test
+    void shakespeare() throws Exception {
+        String text = Files.writeString(folder.resolve("text"), "to be or not to be\n".repeat(200))
+                .toString();
+        assertThat(run(new ShakespeareChar(), List.of("--train", text, "--validation", text, "--steps", "3")))
+                .contains("step 3  val loss", "seconds");
+    }
+
+    @Test
     void helpExplainsEverything() {
         assertThat(run(new TrainJava(), List.of(), "--help"))
                 .contains(
