@@ -69,7 +69,7 @@ public final class DecoderModel implements LanguageModel {
 
     private Tensor lookUp(Tensor y_BxL) {
         try {
-            return torch.embedding(embed_VxD.tensor(), y_BxL);
+            return torch.embedding(embed_VxD.tensor(), y_BxL, -1, false, true);
         } catch (RuntimeException e) {
             if (String.valueOf(e.getMessage()).contains("index out of range")) {
                 throw new IllegalArgumentException(

@@ -191,9 +191,10 @@ public final class Natives {
         int trimThreshold = -1;
         int mmapThreshold = -3;
         int arenaMax = -8; // the heaps of other threads than the first hold no block over 64 MiB and would map it
-        boolean accepted = libc.mallopt(mmapThreshold, 1 << 30) == 1
+        int unlimited = -1; // which glibc reads as the largest size_t
+        boolean accepted = libc.mallopt(mmapThreshold, unlimited) == 1
                 || libc.mallopt(mmapThreshold, 1 << 25) == 1; // the most before glibc 2.35
-        return accepted && libc.mallopt(trimThreshold, Integer.MAX_VALUE) == 1 && libc.mallopt(arenaMax, 1) == 1;
+        return accepted && libc.mallopt(trimThreshold, unlimited) == 1 && libc.mallopt(arenaMax, 1) == 1;
     }
 
     private static void load() {
