@@ -8,7 +8,6 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.runtime.Device;
 
 /** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
@@ -69,7 +68,10 @@ public final class DecoderModel implements LanguageModel {
 
     private Tensor lookUp(Tensor y_BxL) {
         try {
-            return torch.embedding(embed_VxD.tensor(), y_BxL, -1, false, true);
+            int noPadding = -1;
+            boolean scaledByFrequency = false;
+            boolean sparseGradient = true; // of the few rows used, not of all V
+            return torch.embedding(embed_VxD.tensor(), y_BxL, noPadding, scaledByFrequency, sparseGradient);
         } catch (RuntimeException e) {
             if (String.valueOf(e.getMessage()).contains("index out of range")) {
                 throw new IllegalArgumentException(
@@ -82,12 +84,13 @@ public final class DecoderModel implements LanguageModel {
     }
 
     @Override
-    public Tensor head(Tensor y_BxLxD) {
-        // bfloat16 models multiply in bfloat16 here too, where NanoDO multiplies in float32, at twice the time of the
-        // head.
-        Tensor logits_BxLxV = layerNorm(y_BxLxD, outNorm_D)
-                .matmul(embed_VxD.as(config.dtype()).t());
-        return logits_BxLxV.to(ScalarType.Float);
+    public Tensor outNorm(Tensor y_BxLxD) {
+        return layerNorm(y_BxLxD, outNorm_D);
+    }
+
+    @Override
+    public Parameter outEmbed() {
+        return embed_VxD; // tied
     }
 
     /** One pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */

@@ -3,6 +3,7 @@ package org.nanodo.model;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
@@ -31,14 +32,26 @@ public interface LanguageModel extends AutoCloseable {
 
     List<? extends Block> blocks();
 
-    /** Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. */
-    Tensor head(Tensor y_BxLxD);
+    /** The last normalisation before the head, in the type of the computation. */
+    Tensor outNorm(Tensor y_BxLxD);
+
+    /** The output embedding, VxD, that {@link #head} multiplies with. */
+    Parameter outEmbed();
 
     @Override
     void close();
 
     default long parameterCount() {
         return parameters().stream().mapToLong(p -> p.tensor().numel()).sum();
+    }
+
+    /**
+     * Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. A bfloat16 model multiplies in bfloat16 here too, where
+     * NanoDO multiplies in float32, at twice the time.
+     */
+    default Tensor head(Tensor y_BxLxD) {
+        Tensor embed_VxD = outEmbed().as(config().dtype());
+        return outNorm(y_BxLxD).matmul(embed_VxD.t()).to(ScalarType.Float);
     }
 
     /**

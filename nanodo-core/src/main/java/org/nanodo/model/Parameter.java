@@ -6,7 +6,7 @@ import org.nanodo.runtime.Dtype;
 /** A named float32 tensor that training changes. */
 public record Parameter(String name, Tensor tensor) {
     /** The tensor in the type of the computation; gradients flow back to the float32 original. */
-    Tensor as(Dtype dtype) {
+    public Tensor as(Dtype dtype) {
         return tensor.to(dtype.scalarType());
     }
 }

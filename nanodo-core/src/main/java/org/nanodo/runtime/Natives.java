@@ -186,15 +186,19 @@ public final class Natives {
         }
     }
 
-    /** Tells glibc to serve large blocks from the heap, not to give it back, and to have one heap for all threads. */
+    /**
+     * Tells glibc to serve large blocks from its heaps and to give nothing back. Java's threads have heaps of their own, of
+     * parts of 64 MiB, which go back as soon as they are empty unless the padding is larger; blocks beyond that size are
+     * mapped and unmapped all the same.
+     */
     private static boolean keepMemory(CLibrary libc) {
         int trimThreshold = -1;
+        int topPad = -2;
         int mmapThreshold = -3;
-        int arenaMax = -8; // the heaps of other threads than the first hold no block over 64 MiB and would map it
         int unlimited = -1; // which glibc reads as the largest size_t
         boolean accepted = libc.mallopt(mmapThreshold, unlimited) == 1
                 || libc.mallopt(mmapThreshold, 1 << 25) == 1; // the most before glibc 2.35
-        return accepted && libc.mallopt(trimThreshold, unlimited) == 1 && libc.mallopt(arenaMax, 1) == 1;
+        return accepted && libc.mallopt(trimThreshold, unlimited) == 1 && libc.mallopt(topPad, 1 << 27) == 1;
     }
 
     private static void load() {

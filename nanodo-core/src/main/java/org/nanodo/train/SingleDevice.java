@@ -7,6 +7,7 @@ import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Batch;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
@@ -18,8 +19,11 @@ import org.nanodo.train.StepClock.Phase;
 
 /** The engine for one device: each block is an autograd graph of its own, walked back by hand. */
 final class SingleDevice implements Engine {
-    /** The most that the logits of one chunk of tokens may take; the loss needs about three times this. */
-    private static final long LOGITS_BYTES = 192 << 20;
+    /**
+     * The most that the logits of one chunk of tokens may take; the loss needs about three times this. Blocks beyond 64 MiB
+     * are mapped anew every time ({@link org.nanodo.runtime.Natives}).
+     */
+    private static final long LOGITS_BYTES = 60 << 20;
 
     private static final Operator foreachNorm = Operator.find("aten::_foreach_norm", "Scalar");
 
@@ -88,15 +92,25 @@ final class SingleDevice implements Engine {
         Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
         Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
         Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
+        Tensor embed_VxD = model.outEmbed().as(model.config().dtype()).detach();
+        Tensor gradient_VxD = outEmbedGradient();
         Tensor sum = Tensors.zeros(model.device());
         for (int start = 0; start < T; start += chunk) {
             try (var scope = Scope.open()) {
                 int length = Math.min(chunk, T - start);
                 Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
-                Tensor chunkSum = loss.sum(
-                        model.head(x_CxD), targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
+                Tensor y_CxD = model.outNorm(x_CxD);
+                Tensor logits_CxV =
+                        Tensors.leaf(y_CxD.detach().matmul(embed_VxD.t()).to(ScalarType.Float));
+                Tensor chunkSum =
+                        loss.sum(logits_CxV, targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
                 clock.lap(Phase.FORWARD);
                 chunkSum.backward();
+                Tensor dLogits_CxV =
+                        Tensors.gradient(logits_CxV).to(model.config().dtype().scalarType());
+                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk.
+                addProduct(gradient_VxD, dLogits_CxV.t(), y_CxD.detach());
+                backward(y_CxD, dLogits_CxV.matmul(embed_VxD));
                 gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
                 sum.add_(chunkSum.detach());
                 clock.lap(Phase.BACKWARD);
@@ -147,7 +161,30 @@ final class SingleDevice implements Engine {
     @Override
     public void clearGradients() {
         for (Parameter parameter : parameters()) {
-            parameter.tensor().mutable_grad().reset();
+            if (parameter != model.outEmbed()) {
+                parameter.tensor().mutable_grad().reset();
+            } else if (parameter.tensor().grad().defined()) {
+                Tensors.fill(parameter.tensor().grad(), 0);
+            }
+        }
+    }
+
+    /** The output embedding's gradient, the largest of all, which keeps its memory from step to step. */
+    private Tensor outEmbedGradient() {
+        Tensor embed_VxD = model.outEmbed().tensor();
+        if (!embed_VxD.grad().defined()) {
+            embed_VxD.mutable_grad().put(torch.zeros_like(embed_VxD));
+        }
+        return embed_VxD.grad();
+    }
+
+    private static void addProduct(Tensor sum_MxN, Tensor a_MxK, Tensor b_KxN) {
+        try (var off = Grad.off()) {
+            if (Tensors.type(a_MxK) == ScalarType.Float) {
+                sum_MxN.addmm_(a_MxK, b_KxN);
+            } else {
+                sum_MxN.add_(a_MxK.matmul(b_KxN));
+            }
         }
     }
 
