@@ -63,6 +63,18 @@ class ExamplesTest {
     }
 
     @Test
+    void benchmark() throws Exception {
+        Path json = folder.resolve("results");
+        for (int i = 0; i < 2; i++) {
+            assertThat(run(new Benchmark(), List.of("--steps", "3", "--warmup", "1", "--json", json.toString())))
+                    .containsPattern("step_ms +\\d")
+                    .containsPattern("mfu +0\\.\\d");
+        }
+        assertThat(Files.readAllLines(json)).hasSize(2).allMatch(line -> line.startsWith("{ \"preset\""));
+        check(new Benchmark(), "no preset \"gpt5\"", "--preset", "gpt5");
+    }
+
+    @Test
     void helpExplainsEverything() {
         assertThat(run(new TrainJava(), List.of(), "--help"))
                 .contains(

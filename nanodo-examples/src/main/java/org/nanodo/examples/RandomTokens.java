@@ -1,0 +1,38 @@
+package org.nanodo.examples;
+
+import java.util.Map;
+import java.util.Random;
+import org.nanodo.data.Tokenizer;
+
+/** Makes 20,000 random ids of any text: nothing to learn, but as much work. */
+record RandomTokens(int vocabSize) implements Tokenizer {
+    @Override
+    public int[] encode(String text) {
+        return new Random(text.hashCode()).ints(20_000, 3, vocabSize).toArray();
+    }
+
+    @Override
+    public String decode(int... ids) {
+        return "";
+    }
+
+    @Override
+    public int padId() {
+        return 0;
+    }
+
+    @Override
+    public int bosId() {
+        return 1;
+    }
+
+    @Override
+    public int eosId() {
+        return 2;
+    }
+
+    @Override
+    public Map<String, String> spec() {
+        return Map.of("kind", "random");
+    }
+}
