@@ -35,21 +35,6 @@ record ByteTokenizer() implements Tokenizer {
     }
 
     @Override
-    public int padId() {
-        return 0;
-    }
-
-    @Override
-    public int bosId() {
-        return 1;
-    }
-
-    @Override
-    public int eosId() {
-        return 2;
-    }
-
-    @Override
     public Map<String, String> spec() {
         return Map.of("kind", "bytes");
     }

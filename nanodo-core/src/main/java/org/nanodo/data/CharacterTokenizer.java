@@ -47,21 +47,6 @@ record CharacterTokenizer(int[] alphabet) implements Tokenizer {
     }
 
     @Override
-    public int padId() {
-        return 0;
-    }
-
-    @Override
-    public int bosId() {
-        return 1;
-    }
-
-    @Override
-    public int eosId() {
-        return 2;
-    }
-
-    @Override
     public Map<String, String> spec() {
         return Map.of("kind", "characters", "characters", new String(alphabet, 0, alphabet.length));
     }

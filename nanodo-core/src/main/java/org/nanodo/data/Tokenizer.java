@@ -2,7 +2,10 @@ package org.nanodo.data;
 
 import java.util.Map;
 
-/** Text to token ids and back. Implementations are safe for use by several threads. */
+/**
+ * Text to token ids and back. Implementations are safe for use by several threads. The special ids are 0, 1 and 2 unless an
+ * implementation has others.
+ */
 public interface Tokenizer {
     /** Ids of a text, without BOS and EOS. @throws IllegalArgumentException if the text cannot be encoded */
     int[] encode(String text);
@@ -14,13 +17,19 @@ public interface Tokenizer {
     int vocabSize();
 
     /** Fills rows up. Its weight in the loss is zero, so it may be an id that also has another use. */
-    int padId();
+    default int padId() {
+        return 0;
+    }
 
     /** Begins a document. */
-    int bosId();
+    default int bosId() {
+        return 1;
+    }
 
     /** Ends a document. Where this is also the BOS id, one token between documents serves as both. */
-    int eosId();
+    default int eosId() {
+        return 2;
+    }
 
     /** What {@link #of} needs to make this tokenizer again, as values that JSON knows. */
     Map<String, String> spec();

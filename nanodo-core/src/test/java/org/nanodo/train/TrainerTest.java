@@ -79,21 +79,6 @@ class TrainerTest {
         }
 
         @Override
-        public int padId() {
-            return bytes.padId();
-        }
-
-        @Override
-        public int bosId() {
-            return bytes.bosId();
-        }
-
-        @Override
-        public int eosId() {
-            return bytes.eosId();
-        }
-
-        @Override
         public Map<String, String> spec() {
             return Map.of("kind", "own");
         }
