@@ -33,8 +33,8 @@ final class FileSections implements TextSource {
             for (int b = in.read(); b >= 0; b = in.read()) {
                 position++;
                 if (b > ' ' && blank) {
-                    starts.add(
-                            start); // blank lines before it are nobody's, those behind it are cut off when it is read
+                    // Blank lines before this one are nobody's, those behind it are cut off when it is read.
+                    starts.add(start);
                     blank = false;
                 }
                 if (b == '\n') {

@@ -38,9 +38,9 @@ final class NoamPacker {
     }
 
     private final PackedDataset dataset;
+    private final Set<Integer> warned = new HashSet<>();
     private long orderEpoch = -1;
     private int[] order;
-    private final Set<Integer> warned = new HashSet<>();
 
     NoamPacker(PackedDataset dataset) {
         this.dataset = dataset;
@@ -56,8 +56,8 @@ final class NoamPacker {
         int document = start.document();
         int token = start.token();
         int filled = 0;
-        long epochTokens =
-                document == 0 && token == 0 ? 0 : L; // a window in mid-epoch: the corpus was long enough before
+        // A window that starts in mid-epoch follows others: the corpus was long enough for them.
+        long epochTokens = document == 0 && token == 0 ? 0 : L;
         while (filled < tokens.length && epoch < dataset.epochs()) {
             int[] ids = ids(documentAt(epoch, document));
             if (token >= ids.length) {

@@ -1,6 +1,7 @@
 package org.nanodo.runtime;
 
 import com.sun.jna.Library;
+import com.sun.jna.Native;
 import com.sun.jna.NativeLong;
 import com.sun.jna.Platform;
 import com.sun.jna.Structure;
@@ -31,6 +32,11 @@ public final class Memory {
         public NativeLong arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
     }
 
+    /** Loaded when first asked for. */
+    private static final class Glibc {
+        private static final CLibrary library = Native.load("c", CLibrary.class);
+    }
+
     private Memory() {}
 
     /** Bytes that native code has allocated and not freed, over all tensors and everything else. */
@@ -39,9 +45,9 @@ public final class Memory {
             return -1;
         }
         try {
-            Counts counts = com.sun.jna.Native.load("c", CLibrary.class).mallinfo2();
+            Counts counts = Glibc.library.mallinfo2();
             return counts.uordblks.longValue() + counts.hblkhd.longValue();
-        } catch (UnsatisfiedLinkError e) {
+        } catch (LinkageError e) {
             return -1; // not glibc 2.33 or later
         }
     }

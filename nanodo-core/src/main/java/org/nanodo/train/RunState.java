@@ -58,14 +58,15 @@ record RunState(long step, Position position, DataShape data) {
     }
 
     /** Reads a checkpoint over a model and an optimizer's state. */
-    static RunState read(Path directory, LanguageModel model, PackedDataset data, Map<String, Tensor> optimizer)
+    static RunState read(
+            Path directory, LanguageModel model, DataShape data, Tokenizer tokenizer, Map<String, Tensor> optimizer)
             throws IOException {
         RunState state = Json.read(directory.resolve(RUN), RunState.class);
-        if (!state.data.equals(DataShape.of(data))) {
+        if (!state.data.equals(data)) {
             throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
-                    + DataShape.of(data) + ": to go on from its parameters alone, use DecoderModel.load");
+                    + data + ": to go on from its parameters alone, use DecoderModel.load");
         }
-        if (!ModelFiles.tokenizerSpec(directory).equals(data.tokenizer().spec())) {
+        if (!ModelFiles.tokenizerSpec(directory).equals(tokenizer.spec())) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
         }
         try (var file = Safetensors.open(directory.resolve(OPTIMIZER));

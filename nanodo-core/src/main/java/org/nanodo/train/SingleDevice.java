@@ -179,12 +179,10 @@ final class SingleDevice implements Engine {
     }
 
     private static void addProduct(Tensor sum_MxN, Tensor a_MxK, Tensor b_KxN) {
-        try (var off = Grad.off()) {
-            if (Tensors.type(a_MxK) == ScalarType.Float) {
-                sum_MxN.addmm_(a_MxK, b_KxN);
-            } else {
-                sum_MxN.add_(a_MxK.matmul(b_KxN));
-            }
+        if (Tensors.type(a_MxK) == ScalarType.Float) {
+            sum_MxN.addmm_(a_MxK, b_KxN);
+        } else {
+            sum_MxN.add_(a_MxK.matmul(b_KxN));
         }
     }
 

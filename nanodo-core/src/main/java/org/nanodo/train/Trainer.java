@@ -35,11 +35,12 @@ public final class Trainer implements AutoCloseable {
     private final BatchIterator batches;
     private final CheckpointStore checkpoints;
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
+    private final StepClock clock = new StepClock();
     private volatile long step;
     private volatile boolean stopping;
     private boolean failed;
     private Pending pending;
-    private final StepClock clock = new StepClock();
+    private RunState.DataShape dataShape;
 
     /** What a step has yet to report: reading it at once would wait for the device. */
     private record Pending(
@@ -73,7 +74,8 @@ public final class Trainer implements AutoCloseable {
     public Trainer resume() throws IOException {
         Optional<Path> latest = checkpoints == null ? Optional.empty() : checkpoints.latest();
         if (latest.isPresent()) {
-            RunState state = RunState.read(latest.get(), model, options.data, optimizer.tensors());
+            RunState state =
+                    RunState.read(latest.get(), model, dataShape(), options.data.tokenizer(), optimizer.tensors());
             batches.seek(state.position());
             step = state.step();
             Tensors.fill(broken, 0);
@@ -171,8 +173,8 @@ public final class Trainer implements AutoCloseable {
             Tensor norm = engine.globalNorm();
             Tensor notFinite = torch.isfinite(norm.add(loss)).logical_not();
             broken.logical_or_(notFinite);
-            // Gradients are of the summed loss: divided by the weight they are those of the mean, by more they are
-            // clipped.
+            // Gradients are of the summed loss: dividing by the weight makes them the mean's, dividing by more clips
+            // them.
             Tensor gradScale = norm.div(new Scalar(options.clip)).clamp_min(new Scalar(weight));
             double learningRate = options.schedule.at(step);
             if (!(learningRate >= 0 && learningRate < Double.POSITIVE_INFINITY)) {
@@ -227,10 +229,18 @@ public final class Trainer implements AutoCloseable {
 
     private void save() throws IOException {
         reportPending(); // so that nothing that is not finite is ever saved
-        var state = new RunState(step, batches.position(), RunState.DataShape.of(options.data));
+        var state = new RunState(step, batches.position(), dataShape());
         checkpoints.save(
                 step, directory -> state.write(directory, model, options.data.tokenizer(), optimizer.tensors()));
         clock.skip();
+    }
+
+    /** Reads documents of the corpus, so it is asked for once a run. */
+    private RunState.DataShape dataShape() throws IOException {
+        if (dataShape == null) {
+            dataShape = RunState.DataShape.of(options.data);
+        }
+        return dataShape;
     }
 
     private void tell(Metrics metrics) {

@@ -2,14 +2,13 @@ package org.nanodo.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.runtime.Memory;
 
 /** Law 7: memory is flat over thousands of steps. */
 class MemoryTest {
@@ -24,23 +23,12 @@ class MemoryTest {
                             .checkpoints(Path.of(args[0]), 100, 1)
                             .listen(metrics -> {
                                 if (metrics.has("train_loss") && metrics.step() % 500 == 0) {
-                                    System.out.println(
-                                            metrics.step() + " " + residentKib() + " " + Pointer.totalCount());
+                                    System.out.println(metrics.step() + " " + Memory.residentBytes() / 1024 + " "
+                                            + Pointer.totalCount());
                                 }
                             })
                             .build()) {
                 trainer.run();
-            }
-        }
-
-        private static long residentKib() {
-            try (var lines = Files.lines(Path.of("/proc/self/status"))) {
-                return lines.filter(line -> line.startsWith("VmRSS"))
-                        .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
-                        .findFirst()
-                        .orElseThrow();
-            } catch (IOException e) {
-                return 0; // not Linux: only the objects are counted
             }
         }
     }
