@@ -13,8 +13,10 @@ import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.checkpoint.AtomicDirectory;
+import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
+import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
@@ -32,20 +34,19 @@ public final class ModelFiles {
     private ModelFiles() {}
 
     static void save(DecoderModel model, Path directory) throws IOException {
-        AtomicDirectory.create(directory, unfinished -> write(model, unfinished));
+        AtomicDirectory.create(directory, contents(model));
     }
 
-    /** Writes both files into an existing folder. */
-    public static void write(LanguageModel model, Path directory) throws IOException {
-        Json.write(directory.resolve(CONFIG), model.config());
+    /** A model's two files. */
+    public static Contents contents(LanguageModel model) {
         var tensors = new LinkedHashMap<String, Tensor>();
         model.parameters().forEach(parameter -> tensors.put(parameter.name(), parameter.tensor()));
-        Safetensors.write(directory.resolve(PARAMETERS), tensors, Map.of());
+        return new Contents().json(CONFIG, model.config()).tensors(PARAMETERS, tensors);
     }
 
-    /** Writes what {@link #tokenizer} reads. */
-    public static void write(Tokenizer tokenizer, Path directory) throws IOException {
-        Json.write(directory.resolve(TOKENIZER), tokenizer.spec());
+    /** Those, and what {@link #tokenizer} reads. */
+    public static Contents contents(LanguageModel model, Tokenizer tokenizer) {
+        return contents(model).json(TOKENIZER, tokenizer.spec());
     }
 
     /** The tokenizer that a checkpoint's model was trained with. */
@@ -59,21 +60,30 @@ public final class ModelFiles {
     }
 
     static DecoderModel load(Path directory, Device device) throws IOException {
+        Manifest.verifyListed(directory, CONFIG, PARAMETERS);
         TransformerConfig config = config(directory);
         try (var file = Safetensors.open(directory.resolve(PARAMETERS))) {
             return load(file, directory.resolve(PARAMETERS), config, device, UnaryOperator.identity());
         }
     }
 
-    /** Reads the parameters over those of a model of the same config. */
-    public static void loadInto(LanguageModel model, Path directory) throws IOException {
+    /** @throws IllegalArgumentException if a saved model has other sizes than this one */
+    public static void checkSizes(LanguageModel model, Path directory) throws IOException {
         TransformerConfig config = config(directory);
         TransformerConfig own = model.config();
         if (!sizes(config).equals(sizes(own))) {
             throw new IllegalArgumentException(
                     directory + " holds a model of another config: " + sizes(config) + ", this one is " + sizes(own));
         }
+    }
+
+    /** Reads the parameters over those of a model of the same sizes. */
+    public static void loadInto(LanguageModel model, Path directory) throws IOException {
+        checkSizes(model, directory);
         try (var file = Safetensors.open(directory.resolve(PARAMETERS))) {
+            for (Parameter parameter : model.parameters()) {
+                file.require(parameter.name(), parameter.tensor()); // all of them, before any is read
+            }
             for (Parameter parameter : model.parameters()) {
                 file.readInto(parameter.name(), parameter.tensor());
             }
@@ -105,7 +115,8 @@ public final class ModelFiles {
         }
     }
 
-    private static TransformerConfig config(Path directory) throws IOException {
+    /** @throws NoSuchFileException if the folder holds no model */
+    public static TransformerConfig config(Path directory) throws IOException {
         Path file = directory.resolve(CONFIG);
         if (!Files.exists(file)) {
             throw new NoSuchFileException(directory + " is not a saved model: it has no " + CONFIG);

@@ -146,6 +146,10 @@ class DecoderModelTest {
         Files.writeString(saved.resolve("config.json"), CONFIG.toJson().replace("50", "60"));
         assertThatThrownBy(() -> DecoderModel.load(saved))
                 .isInstanceOf(CorruptFileException.class)
+                .hasMessageContaining("config.json");
+        Files.delete(saved.resolve("manifest.json"));
+        assertThatThrownBy(() -> DecoderModel.load(saved))
+                .isInstanceOf(CorruptFileException.class)
                 .hasMessageContaining("\"embed\" is [50, 32], the config wants [60, 32]");
         Files.writeString(saved.resolve("config.json"), "{");
         assertThatThrownBy(() -> DecoderModel.load(saved))

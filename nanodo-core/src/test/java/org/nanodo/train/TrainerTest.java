@@ -330,10 +330,15 @@ class TrainerTest {
                 var trainer = builder(model, 4).checkpoints(workdir, 2, 1).build()) {
             trainer.run();
             Path checkpoint = workdir.resolve("step_00000004");
-            assertThat(workdir.toFile().list()).containsExactly("step_00000004");
+            assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("step_00000004", "lock");
             assertThat(checkpoint.toFile().list())
                     .containsExactlyInAnyOrder(
-                            "config.json", "model.safetensors", "optimizer.safetensors", "run.json", "tokenizer.json");
+                            "config.json",
+                            "manifest.json",
+                            "model.safetensors",
+                            "optimizer.safetensors",
+                            "run.json",
+                            "tokenizer.json");
             try (var loaded = DecoderModel.load(checkpoint)) {
                 assertSameBits(parameters(loaded), parameters(model));
             }
@@ -439,7 +444,7 @@ class TrainerTest {
             assertSameBits(parameters(model), expected);
             assertThat(trainer.step()).isEqualTo(3);
             assertThatThrownBy(trainer::run).hasMessageContaining("has failed");
-            assertThat(workdir.toFile().list()).containsExactly("step_00000002");
+            assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("step_00000002", "lock");
 
             trainer.resume().run();
             assertThat(trainer.step()).isEqualTo(20);
