@@ -69,7 +69,7 @@ public final class CheckpointStore implements AutoCloseable {
      * @throws NoSuchFileException if there is none
      */
     public static Path find(Path directory) throws IOException {
-        if (NAME.matcher(directory.getFileName().toString()).matches()
+        if (NAME.matcher(String.valueOf(directory.getFileName())).matches()
                 || Files.exists(directory.resolve(Manifest.NAME))) {
             Manifest.verify(directory);
             return directory;

@@ -60,26 +60,30 @@ public record Manifest(Map<String, Entry> files) {
         files = new TreeMap<>(files);
     }
 
+    /** Reads a folder's manifest without a look at the files. */
+    public static Manifest read(Path directory) throws IOException {
+        Path file = directory.resolve(NAME);
+        if (!Files.exists(file)) {
+            throw new CorruptFileException(file, "is missing");
+        }
+        return Json.read(file, Manifest.class);
+    }
+
     /**
      * Checks all files of a folder, at the price of reading them.
      *
      * @throws CorruptFileException if the manifest or a file of it is missing, unreadable or not as it was written
      */
-    public static Manifest verify(Path directory) throws CorruptFileException {
-        Path file = directory.resolve(NAME);
+    public static void verify(Path directory) throws CorruptFileException {
         try {
-            if (!Files.exists(file)) {
-                throw new CorruptFileException(file, "is missing");
-            }
-            Manifest manifest = Json.read(file, Manifest.class);
+            Manifest manifest = read(directory);
             for (String name : manifest.files.keySet()) {
                 manifest.verify(directory, name);
             }
-            return manifest;
         } catch (CorruptFileException e) {
             throw e;
         } catch (IOException e) {
-            throw new CorruptFileException(file, "or a file beside it cannot be read: " + e, e);
+            throw new CorruptFileException(directory, "cannot be read: " + e, e);
         }
     }
 
@@ -88,7 +92,7 @@ public record Manifest(Map<String, Entry> files) {
         if (!Files.exists(directory.resolve(NAME))) {
             return;
         }
-        Manifest manifest = Json.read(directory.resolve(NAME), Manifest.class);
+        Manifest manifest = read(directory);
         for (String name : names) {
             if (manifest.files.containsKey(name)) {
                 manifest.verify(directory, name);

@@ -79,6 +79,11 @@ public final class Safetensors implements AutoCloseable {
         return entry(name).shape().clone();
     }
 
+    /** Its type in the format's terms and its shape, {@code F32[768, 3072]} say. */
+    public String describe(String name) throws CorruptFileException {
+        return entry(name).toString();
+    }
+
     /** Reads one tensor. */
     public Tensor read(String name, Device device) throws IOException {
         SafetensorsHeader.Entry entry = entry(name);

@@ -8,7 +8,6 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -94,24 +93,38 @@ public final class ModelFiles {
     static DecoderModel load(
             Safetensors file, Path path, TransformerConfig config, Device device, UnaryOperator<String> theirName)
             throws IOException {
-        Set<String> names = file.names();
+        return build(config, device, (name, shape) -> {
+            String theirs = theirName.apply(name);
+            checkShape(file, path, theirs, shape);
+            return file.read(theirs, device);
+        });
+    }
+
+    /** Where a parameter's values come from. */
+    interface Source {
+        Tensor read(String name, long[] shape) throws IOException;
+    }
+
+    static DecoderModel build(TransformerConfig config, Device device, Source source) throws IOException {
         try {
             return new DecoderModel(config, device, (name, init, shape) -> {
                 try (var scope = Scope.open()) {
-                    String theirs = theirName.apply(name);
-                    if (names.contains(theirs) && !Arrays.equals(file.shape(theirs), shape)) {
-                        throw new CorruptFileException(
-                                path,
-                                "tensor \"" + theirs + "\" is " + Arrays.toString(file.shape(theirs))
-                                        + ", the config wants " + Arrays.toString(shape));
-                    }
-                    return Scope.keep(file.read(theirs, device).to(ScalarType.Float));
+                    return Scope.keep(source.read(name, shape).to(ScalarType.Float));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
             });
         } catch (UncheckedIOException e) {
             throw e.getCause();
+        }
+    }
+
+    static void checkShape(Safetensors file, Path path, String name, long[] wanted) throws CorruptFileException {
+        if (!Arrays.equals(file.shape(name), wanted)) {
+            throw new CorruptFileException(
+                    path,
+                    "tensor \"" + name + "\" is " + Arrays.toString(file.shape(name)) + ", the config wants "
+                            + Arrays.toString(wanted));
         }
     }
 

@@ -15,6 +15,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
@@ -129,6 +130,19 @@ class DecoderModelTest {
             assertThat(loaded.logProbs(TOKENS)).isEqualTo(model.logProbs(TOKENS));
         }
         assertThatThrownBy(() -> model.save(saved)).hasMessageContaining("exists");
+    }
+
+    @Test
+    void passesOverNanodosNames() throws Exception {
+        Path file = folder.resolve("flax.safetensors");
+        FlaxNames.save(model, file, "params.");
+        try (var loaded = FlaxNames.load(file, "params.", Device.cpu());
+                var theirs = Safetensors.open(file)) {
+            assertThat(loaded.config()).isEqualTo(CONFIG);
+            assertThat(loaded.logProbs(TOKENS)).isEqualTo(model.logProbs(TOKENS));
+            assertThat(theirs.names()).contains("params.embed.embedding", "params.blocks_1.CausalAttn_0.query.kernel");
+        }
+        assertThatThrownBy(() -> FlaxNames.save(model, file, "")).hasMessageContaining("exists");
     }
 
     @Test
