@@ -6,12 +6,14 @@ import com.sun.jna.Platform;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.chrono.Milliseconds;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.slf4j.Logger;
@@ -69,6 +71,11 @@ public final class Natives {
         if (failure != null) {
             throw failure;
         }
+    }
+
+    /** A time limit as LibTorch takes it. */
+    public static Milliseconds milliseconds(Duration duration) {
+        return new Milliseconds(duration.toMillis());
     }
 
     /** Threads that matrix products run on. */
