@@ -12,7 +12,9 @@ import java.util.EnumSet;
 import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.chrono.Milliseconds;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
@@ -81,6 +83,11 @@ public final class Natives {
     /** Threads that matrix products run on. */
     public static int threads() {
         return threads;
+    }
+
+    /** A C string that a native library returned. */
+    public static String text(Pointer string) {
+        return new BytePointer(string).getString();
     }
 
     /** Versions, devices, threads, BLAS and the settings in force, for a log or a bug report. */
