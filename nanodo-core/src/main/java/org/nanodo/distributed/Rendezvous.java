@@ -80,7 +80,9 @@ public final class Rendezvous implements AutoCloseable {
         if (world() == 1) {
             return Collectives.single();
         }
-        return GlooCollectives.of(store, rank(), world(), timeout);
+        return device.isCpu()
+                ? GlooCollectives.of(store, rank(), world(), timeout)
+                : NcclCollectives.of(store, rank(), world(), device, timeout);
     }
 
     private Store connect() {

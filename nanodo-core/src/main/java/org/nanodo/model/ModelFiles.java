@@ -86,7 +86,7 @@ public final class ModelFiles {
             throws IOException {
         Set<String> names = file.names();
         try {
-            return new DecoderModel(config, device, (name, init, shape) -> {
+            var model = new DecoderModel(config, device, (name, init, shape) -> {
                 try (var scope = Scope.open()) {
                     String theirs = theirName.apply(name);
                     if (names.contains(theirs) && !Arrays.equals(file.shape(theirs), shape)) {
@@ -100,6 +100,8 @@ public final class ModelFiles {
                     throw new UncheckedIOException(e);
                 }
             });
+            model.parameters().forEach(Parameter::tensor); // now, while the file is open
+            return model;
         } catch (UncheckedIOException e) {
             throw e.getCause();
         }
