@@ -224,7 +224,7 @@ public final class GlooCollectives implements Collectives {
         } catch (RuntimeException e) {
             failure = new CollectiveException(
                     name + ", collective " + number + " of rank " + rank + " of " + world + " ranks, failed: "
-                            + heartbeats.missing(number) + " (" + firstLine(e) + ")",
+                            + heartbeats.missing(number) + " (" + reason(e) + ")",
                     e);
             heartbeats.failed(failure.getMessage());
             throw failure;
@@ -264,7 +264,8 @@ public final class GlooCollectives implements Collectives {
         return gloo.broadcast(new TensorVector(tensor), new BroadcastOptions().rootRank(root));
     }
 
-    private static String firstLine(RuntimeException e) {
-        return String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+    private static String reason(RuntimeException e) {
+        String withPlace = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+        return withPlace.replaceFirst("^\\[\\S+:\\d+] ", ""); // in Gloo's source
     }
 }

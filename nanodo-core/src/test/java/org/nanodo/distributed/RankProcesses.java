@@ -49,7 +49,7 @@ final class RankProcesses {
     /** Runs one process an environment, each to whatever end. */
     static List<Ended> runAll(List<Map<String, String>> environments, Class<?> main, String... arguments)
             throws Exception {
-        var command = new ArrayList<>(List.of("-Dnanodo.threads=1", main.getName()));
+        var command = new ArrayList<>(List.of("-Dnanodo.threads=1", "-XX:TieredStopAtLevel=1", main.getName()));
         command.addAll(List.of(arguments));
         List<Process> processes = new ArrayList<>();
         try {
