@@ -8,34 +8,52 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.runtime.SingleThreadedBlas;
 import org.nanodo.runtime.Tensors;
 
-/** Attention of each position to itself and those before, through LibTorch's fused kernels. */
-final class Attention {
-    private Attention() {}
+/** Softmax(q kᵀ / √Dh) v: the one place in a block where positions meet, so that what a position sees is decided here. */
+@FunctionalInterface
+public interface Attention {
+    /** Each query sees the keys up to its own position: what a model is trained with. */
+    Attention CAUSAL = (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) ->
+            fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, new TensorOptional(), true);
 
-    /** Softmax(q kᵀ / √Dh) v, where each query sees the keys up to its own. All tensors are BxHxLxDh. */
-    static Tensor causal(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
-        if (q_BxHxLxDh.is_cuda()) {
-            return fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
-        }
-        if (Tensors.type(q_BxHxLxDh) == ScalarType.BFloat16) {
+    Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh);
+
+    /**
+     * LibTorch's fused kernel for L queries and S keys.
+     *
+     * @param mask_Bx1xLxS true where a query sees a key, or added to the scores; none where every query sees every key
+     * @param causal whether, without a mask, query i sees keys 0 to i
+     */
+    static Tensor fused(
+            Tensor q_BxHxLxDh, Tensor k_BxHxSxDh, Tensor v_BxHxSxDh, TensorOptional mask_Bx1xLxS, boolean causal) {
+        if (!q_BxHxLxDh.is_cuda() && Tensors.type(q_BxHxLxDh) == ScalarType.BFloat16) {
             // On the CPU bfloat16 attention takes 25 times as long as float32's.
-            Tensor out_BxHxLxDh = causal(
-                    q_BxHxLxDh.to(ScalarType.Float), k_BxHxLxDh.to(ScalarType.Float), v_BxHxLxDh.to(ScalarType.Float));
+            Tensor out_BxHxLxDh = fused(
+                    q_BxHxLxDh.to(ScalarType.Float),
+                    k_BxHxSxDh.to(ScalarType.Float),
+                    v_BxHxSxDh.to(ScalarType.Float),
+                    mask_Bx1xLxS,
+                    causal);
             return out_BxHxLxDh.to(ScalarType.BFloat16);
         }
+        if (q_BxHxLxDh.is_cuda()) {
+            return kernel(q_BxHxLxDh, k_BxHxSxDh, v_BxHxSxDh, mask_Bx1xLxS, causal);
+        }
         return SingleThreadedBlas.call(
-                () -> fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh), q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
+                () -> kernel(q_BxHxLxDh, k_BxHxSxDh, v_BxHxSxDh, mask_Bx1xLxS, causal),
+                q_BxHxLxDh,
+                k_BxHxSxDh,
+                v_BxHxSxDh);
     }
 
-    private static Tensor fused(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
+    private static Tensor kernel(
+            Tensor q_BxHxLxDh, Tensor k_BxHxSxDh, Tensor v_BxHxSxDh, TensorOptional mask_Bx1xLxS, boolean causal) {
         double noDropout = 0;
-        boolean causal = true;
         boolean groupedQueries = false;
         return torch.scaled_dot_product_attention(
                 q_BxHxLxDh,
-                k_BxHxLxDh,
-                v_BxHxLxDh,
-                new TensorOptional(),
+                k_BxHxSxDh,
+                v_BxHxSxDh,
+                mask_Bx1xLxS,
                 noDropout,
                 causal,
                 new DoubleOptional(),

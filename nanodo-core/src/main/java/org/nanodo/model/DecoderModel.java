@@ -62,8 +62,12 @@ public final class DecoderModel implements LanguageModel {
             throw new IllegalArgumentException("A row of " + y_BxL.size(1) + " tokens is longer than the L="
                     + config.L() + " positions of this model");
         }
-        Tensor y_BxLxD = lookUp(y_BxL);
-        return y_BxLxD.add(positions_LxD.tensor().narrow(0, 0, y_BxL.size(1)));
+        return lookUp(y_BxL).add(positions_LxD.tensor().narrow(0, 0, y_BxL.size(1)));
+    }
+
+    @Override
+    public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
+        return lookUp(y_BxL).add(torch.embedding(positions_LxD.tensor(), positions_BxL));
     }
 
     private Tensor lookUp(Tensor y_BxL) {
@@ -120,34 +124,35 @@ public final class DecoderModel implements LanguageModel {
         }
 
         @Override
-        public Tensor forward(Tensor in_BxLxD) {
+        public Tensor forward(Tensor in_BxLxD, Attention attention) {
             Tensor x_BxLxD = layerNorm(in_BxLxD, norm1_D); // "pre-layernorm"
-            x_BxLxD = attention(x_BxLxD).add(in_BxLxD);
+            x_BxLxD = attend(x_BxLxD, attention).add(in_BxLxD);
             Tensor z_BxLxD = layerNorm(x_BxLxD, norm2_D);
             z_BxLxD = mlp(z_BxLxD);
             return x_BxLxD.add(z_BxLxD);
         }
 
-        private Tensor attention(Tensor x_BxLxD) {
+        private Tensor attend(Tensor x_BxLxD, Attention attention) {
             Tensor q_BxHxLxDh = heads(x_BxLxD, query_DxHxDh);
             Tensor k_BxHxLxDh = heads(x_BxLxD, key_DxHxDh);
             Tensor v_BxHxLxDh = heads(x_BxLxD, value_DxHxDh);
-            Tensor out_BxHxLxDh = Attention.causal(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
+            Tensor out_BxHxLxDh = attention.of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
             Tensor out_BxLxD = out_BxHxLxDh.transpose(1, 2).flatten(2, 3);
-            return out_BxLxD.matmul(out_HxDhxD.as(config.dtype()).flatten(0, 1));
+            return Linear.of(out_BxLxD, out_HxDhxD.as(config.dtype()).flatten(0, 1));
         }
 
         private Tensor heads(Tensor x_BxLxD, Parameter kernel_DxHxDh) {
-            Tensor x_BxLxHDh = x_BxLxD.matmul(kernel_DxHxDh.as(config.dtype()).flatten(1, 2));
+            Tensor x_BxLxHDh =
+                    Linear.of(x_BxLxD, kernel_DxHxDh.as(config.dtype()).flatten(1, 2));
             return x_BxLxHDh
                     .view(x_BxLxD.size(0), x_BxLxD.size(1), config.H(), config.Dh())
                     .transpose(1, 2);
         }
 
         private Tensor mlp(Tensor x_BxLxD) {
-            Tensor x_BxLxF = x_BxLxD.matmul(up_DxF.as(config.dtype()));
+            Tensor x_BxLxF = Linear.of(x_BxLxD, up_DxF.as(config.dtype()));
             x_BxLxF = torch.gelu(x_BxLxF, "tanh");
-            return x_BxLxF.matmul(down_FxD.as(config.dtype()));
+            return Linear.of(x_BxLxF, down_FxD.as(config.dtype()));
         }
     }
 

@@ -1,39 +1,39 @@
 package org.nanodo.model;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import java.util.random.RandomGenerator;
-import org.bytedeco.pytorch.Tensor;
+import java.util.stream.IntStream;
 import org.nanodo.data.Tokenizer;
-import org.nanodo.runtime.Grad;
-import org.nanodo.runtime.Scope;
-import org.nanodo.runtime.Tensors;
 
-/**
- * A continuation of a prompt, one token at a time. A text that outgrows the model goes on from its last L - 1 tokens: the
- * last position has no target in training, so it never learns to predict.
- */
+/** Continuations of prompts, one token at a time, with keys and values of earlier tokens kept. */
 public final class Generation {
     private final LanguageModel model;
     private final Tokenizer tokenizer;
-    private final int[] prompt;
+    private final List<int[]> prompts = new ArrayList<>();
     private double temperature = 1;
     private int topK = Integer.MAX_VALUE;
     private double topP = 1;
     private Sampler sampler;
     private long seed;
     private int maxTokens = 256;
-    private Consumer<String> listener = text -> {};
+    private boolean sliding = true;
+    private Consumer<String> listener;
 
-    Generation(LanguageModel model, Tokenizer tokenizer, String prompt) {
+    Generation(LanguageModel model, Tokenizer tokenizer, String... prompts) {
         tokenizer.checkFits(model.config().V());
         this.model = model;
         this.tokenizer = tokenizer;
-        int[] ids = tokenizer.encode(prompt);
-        this.prompt = new int[ids.length + 1];
-        this.prompt[0] = tokenizer.bosId();
-        System.arraycopy(ids, 0, this.prompt, 1, ids.length);
+        for (String prompt : prompts) {
+            this.prompts.add(IntStream.concat(IntStream.of(tokenizer.bosId()), IntStream.of(tokenizer.encode(prompt)))
+                    .toArray());
+        }
+        if (this.prompts.isEmpty()) {
+            throw new IllegalArgumentException("There is no prompt: an empty one, \"\", starts from BOS alone");
+        }
     }
 
     /** Divides the logits; 0 always takes the likeliest token. Default 1. */
@@ -60,7 +60,7 @@ public final class Generation {
         return this;
     }
 
-    /** The same seed gives the same text. Default 0. */
+    /** The same seed gives the same text. With several prompts, each gets the seed after the one before. Default 0. */
     public Generation seed(long seed) {
         this.seed = seed;
         return this;
@@ -74,44 +74,108 @@ public final class Generation {
         return this;
     }
 
-    /** Hears each piece of new text as soon as its characters are whole. */
+    /**
+     * Whether a text that outgrows the model goes on from its last L - 1 tokens, as is the default, or is refused before it
+     * starts. Beyond L every token costs a forward pass over all of them, since their positions change. The last position
+     * is left out because it has no target in training.
+     */
+    public Generation sliding(boolean sliding) {
+        this.sliding = sliding;
+        return this;
+    }
+
+    /** Hears each piece of new text, of the first prompt where there are several, as soon as its characters are whole. */
     public Generation listen(Consumer<String> listener) {
         this.listener = listener;
         return this;
     }
 
-    /** Runs, and returns prompt and continuation. */
+    /** Runs, and returns prompt and continuation. For a single prompt. */
     public String text() {
         return tokenizer.decode(tokens());
     }
 
-    /** Runs, and returns all ids: BOS, prompt, continuation, and EOS if the model ended the text. */
-    public int[] tokens() {
-        Sampler pick = sampler != null ? sampler : Sampler.of(temperature, topK, topP);
-        RandomGenerator random = new SplittableRandom(seed);
-        int[] tokens = Arrays.copyOf(prompt, prompt.length + maxTokens);
-        int heard = tokenizer.decode(prompt).length();
-        for (int n = prompt.length; n < tokens.length; n++) {
-            int context = Math.min(n, Math.max(1, model.config().L() - 1));
-            tokens[n] = pick.sample(nextLogits(Arrays.copyOfRange(tokens, n - context, n)), random);
-            if (tokens[n] == tokenizer.eosId()) {
-                return Arrays.copyOf(tokens, n + 1);
-            }
-            String text = tokenizer.decode(Arrays.copyOf(tokens, n + 1));
-            if (!text.endsWith("\uFFFD") && text.length() > heard) { // which stands for bytes still to come
-                listener.accept(text.substring(heard));
-                heard = text.length();
-            }
-        }
-        return tokens;
+    /** Runs, and returns each prompt with its continuation. */
+    public List<String> texts() {
+        return allTokens().stream().map(tokenizer::decode).toList();
     }
 
-    private float[] nextLogits(int[] context) {
-        model.checkTokens(context);
-        try (var scope = Scope.open();
-                var off = Grad.off()) {
-            Tensor y_BxLxD = model.hidden(Tensors.ids(model.device(), context, 1, context.length));
-            return Tensors.toFloats(model.head(y_BxLxD.narrow(1, context.length - 1, 1)));
+    /** Runs, and returns all ids: BOS, prompt, continuation, and EOS if the model ended the text. For a single prompt. */
+    public int[] tokens() {
+        if (prompts.size() > 1) {
+            throw new IllegalStateException(prompts.size() + " prompts were given: ask for texts() or allTokens()");
         }
+        return allTokens().get(0);
+    }
+
+    /** Runs, and returns the ids of each prompt with its continuation. */
+    public List<int[]> allTokens() {
+        Sampler pick = sampler != null ? sampler : Sampler.of(temperature, topK, topP);
+        int longest = prompts.stream().mapToInt(prompt -> prompt.length).max().orElseThrow();
+        int most = Math.max(1, model.config().L() - 1);
+        if (!sliding && longest + maxTokens - 1 > most) {
+            throw new IllegalArgumentException("A prompt of " + longest + " tokens and " + maxTokens
+                    + " new ones outgrow the " + most + " that this model of L="
+                    + model.config().L() + " continues: ask for fewer, or let the text slide");
+        }
+        int B = prompts.size();
+        int[][] rows = new int[B][];
+        int[] lengths = new int[B];
+        boolean[] ended = new boolean[B];
+        var random = new RandomGenerator[B];
+        for (int b = 0; b < B; b++) {
+            int[] prompt = prompts.get(b);
+            rows[b] = Arrays.copyOf(prompt, prompt.length + maxTokens);
+            lengths[b] = prompt.length;
+            random[b] = new SplittableRandom(seed + b);
+        }
+        int heard = listener == null ? 0 : tokenizer.decode(prompts.get(0)).length();
+        try (var decoder = new Decoder(model, Math.min(most, longest + maxTokens))) {
+            for (int n = 0; n < maxTokens && !all(ended); n++) {
+                float[][] logits = decoder.logits(rows, lengths);
+                for (int b = 0; b < B; b++) {
+                    int next = ended[b] ? tokenizer.eosId() : pick.sample(logits[b], random[b]);
+                    rows[b][lengths[b]++] = next;
+                    ended[b] |= next == tokenizer.eosId();
+                }
+                if (listener != null) {
+                    heard = tell(Arrays.copyOf(rows[0], lengths[0]), heard);
+                }
+            }
+        }
+        var all = new ArrayList<int[]>();
+        for (int b = 0; b < B; b++) {
+            all.add(Arrays.copyOf(rows[b], end(rows[b], prompts.get(b).length, lengths[b])));
+        }
+        return all;
+    }
+
+    /** Tells the listener what is new, and returns the characters told so far. */
+    private int tell(int[] tokens, int heard) {
+        String text = tokenizer.decode(tokens);
+        if (text.endsWith("\uFFFD") || text.length() <= heard) { // which stands for bytes still to come
+            return heard;
+        }
+        listener.accept(text.substring(heard));
+        return text.length();
+    }
+
+    /** Rows that end before the others are filled up with EOS. */
+    private int end(int[] row, int promptLength, int length) {
+        for (int i = promptLength; i < length; i++) {
+            if (row[i] == tokenizer.eosId()) {
+                return i + 1;
+            }
+        }
+        return length;
+    }
+
+    private static boolean all(boolean[] values) {
+        for (boolean value : values) {
+            if (!value) {
+                return false;
+            }
+        }
+        return true;
     }
 }

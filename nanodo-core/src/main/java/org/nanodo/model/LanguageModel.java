@@ -17,7 +17,11 @@ import org.nanodo.runtime.Tensors;
 public interface LanguageModel extends AutoCloseable {
     /** A function of the residual stream, x_BxLxD to x_BxLxD, with parameters. */
     interface Block {
-        Tensor forward(Tensor x_BxLxD);
+        Tensor forward(Tensor x_BxLxD, Attention attention);
+
+        default Tensor forward(Tensor x_BxLxD) {
+            return forward(x_BxLxD, Attention.CAUSAL);
+        }
     }
 
     TransformerConfig config();
@@ -29,6 +33,9 @@ public interface LanguageModel extends AutoCloseable {
 
     /** Ids y_BxL, int64, at most L columns, to y_BxLxD. */
     Tensor embed(Tensor y_BxL);
+
+    /** The same, where a token is not at the position of its column: positions are int64, below L. */
+    Tensor embed(Tensor y_BxL, Tensor positions_BxL);
 
     List<? extends Block> blocks();
 
@@ -51,7 +58,7 @@ public interface LanguageModel extends AutoCloseable {
      */
     default Tensor head(Tensor y_BxLxD) {
         Tensor embed_VxD = outEmbed().as(config().dtype());
-        return outNorm(y_BxLxD).matmul(embed_VxD.t()).to(ScalarType.Float);
+        return Linear.of(outNorm(y_BxLxD), embed_VxD.t()).to(ScalarType.Float);
     }
 
     /**
@@ -105,9 +112,12 @@ public interface LanguageModel extends AutoCloseable {
         }
     }
 
-    /** Starts a continuation of a text, of BOS alone if that is empty: {@code model.generate(tokenizer, "a").text()}. */
-    default Generation generate(Tokenizer tokenizer, String prompt) {
-        return new Generation(this, tokenizer, prompt);
+    /**
+     * Starts continuations of one text or several at once, of BOS alone where a text is empty:
+     * {@code model.generate(tokenizer, "a").text()}.
+     */
+    default Generation generate(Tokenizer tokenizer, String... prompts) {
+        return new Generation(this, tokenizer, prompts);
     }
 
     /** @throws IllegalArgumentException if there are none, more than L, or an id is not in the vocabulary */

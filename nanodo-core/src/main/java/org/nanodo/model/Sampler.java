@@ -15,12 +15,12 @@ public interface Sampler {
         return best;
     };
 
-    /** @param logits one number a token; the sampler may overwrite them */
+    /** @param logits one number a token */
     int sample(float[] logits, RandomGenerator random);
 
     /**
      * Samples from softmax(logits / temperature), cut down to the k likeliest tokens, then to the fewest whose
-     * probabilities add up to p (nucleus sampling, Holtzman et al. 2020).
+     * probabilities add up to p (nucleus sampling, Holtzman et al. 2020). A token as likely as the last of these stays in.
      *
      * @param temperature 0 is {@link #ARGMAX}
      * @param k at least 1; the vocabulary's size or more cuts nothing
@@ -34,34 +34,56 @@ public interface Sampler {
         return temperature == 0
                 ? ARGMAX
                 : (logits, random) -> {
-                    Integer[] order = null;
-                    int candidates = Math.min(k, logits.length);
-                    if (candidates < logits.length || p < 1) {
-                        order = new Integer[logits.length];
-                        Arrays.setAll(order, i -> i);
-                        Arrays.sort(order, (a, b) -> Float.compare(logits[b], logits[a]));
-                    }
-                    float max = logits[ARGMAX.sample(logits, random)];
-                    var weights = new double[candidates];
+                    double[] weights = weights(logits, temperature);
+                    double floor = floor(weights, k, p);
                     double total = 0;
-                    for (int i = 0; i < candidates; i++) {
-                        weights[i] = Math.exp((logits[order == null ? i : order[i]] - max) / temperature);
-                        total += weights[i];
-                    }
-                    double nucleus = 0;
-                    for (int i = 0; p < 1 && i < candidates; i++) {
-                        nucleus += weights[i];
-                        if (nucleus >= p * total) {
-                            candidates = i + 1;
-                            total = nucleus;
-                        }
+                    for (double weight : weights) {
+                        total += weight >= floor ? weight : 0;
                     }
                     double point = random.nextDouble() * total;
-                    int chosen = 0;
-                    while (chosen < candidates - 1 && (point -= weights[chosen]) >= 0) {
-                        chosen++;
+                    int chosen = -1;
+                    for (int i = 0; i < weights.length && point >= 0; i++) {
+                        if (weights[i] >= floor) {
+                            chosen = i;
+                            point -= weights[i];
+                        }
                     }
-                    return order == null ? chosen : order[chosen];
+                    return chosen;
                 };
+    }
+
+    /** Softmax(logits / temperature) but for the divisor. */
+    private static double[] weights(float[] logits, double temperature) {
+        float max = Float.NEGATIVE_INFINITY;
+        for (float logit : logits) {
+            max = Math.max(max, logit);
+        }
+        double[] weights = new double[logits.length];
+        for (int i = 0; i < weights.length; i++) {
+            weights[i] = Math.exp((logits[i] - max) / temperature);
+        }
+        return weights;
+    }
+
+    /** The smallest weight that takes part; equal ones do, too. */
+    private static double floor(double[] weights, int k, double p) {
+        int candidates = Math.min(k, weights.length);
+        if (candidates == weights.length && p == 1) {
+            return Double.MIN_VALUE;
+        }
+        double[] rising = weights.clone();
+        Arrays.sort(rising);
+        double total = 0;
+        for (int i = 1; i <= candidates; i++) {
+            total += rising[rising.length - i];
+        }
+        double nucleus = 0;
+        for (int i = 1; i < candidates; i++) {
+            nucleus += rising[rising.length - i];
+            if (p < 1 && nucleus >= p * total) {
+                return rising[rising.length - i];
+            }
+        }
+        return rising[rising.length - candidates];
     }
 }

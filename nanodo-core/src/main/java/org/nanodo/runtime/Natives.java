@@ -6,6 +6,7 @@ import com.sun.jna.Platform;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Locale;
@@ -14,6 +15,7 @@ import java.util.stream.Collectors;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.chrono.Milliseconds;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.slf4j.Logger;
@@ -71,6 +73,11 @@ public final class Natives {
         if (failure != null) {
             throw failure;
         }
+    }
+
+    /** A time limit as LibTorch takes it. */
+    public static Milliseconds milliseconds(Duration duration) {
+        return new Milliseconds(duration.toMillis());
     }
 
     /** Threads that matrix products run on. */

@@ -25,7 +25,7 @@ class AttentionTest {
         Tensor att = torch.matmul(q, k.transpose(2, 3)).div(new Scalar(Math.sqrt(8)));
         att = torch.softmax(att.masked_fill(mask_LxL, new Scalar(Float.NEGATIVE_INFINITY)), -1);
         Tensor expected = torch.matmul(att, v);
-        Tensor error = Attention.causal(q, k, v).sub(expected).abs().max();
+        Tensor error = Attention.CAUSAL.of(q, k, v).sub(expected).abs().max();
         assertThat(error.item_double()).isLessThan(1e-5);
     }
 
@@ -35,7 +35,7 @@ class AttentionTest {
         int[] inBackward = {0, 0};
         Tensor x = Tensors.leaf(random(1));
         Tensor q = x.add(x);
-        Tensor out = Attention.causal(q, q, q);
+        Tensor out = Attention.CAUSAL.of(q, q, q);
         assertThat(openblas_full.openblas_get_num_threads()).isEqualTo(all);
         out.register_hook(recording(inBackward, 0)); // after attention's own hook
         q.register_hook(recording(inBackward, 1));
@@ -56,7 +56,7 @@ class AttentionTest {
     @Test
     void bfloat16StaysBfloat16() {
         Tensor q = random(1).to(ScalarType.BFloat16);
-        assertThat(Tensors.type(Attention.causal(q, q, q))).isEqualTo(ScalarType.BFloat16);
+        assertThat(Tensors.type(Attention.CAUSAL.of(q, q, q))).isEqualTo(ScalarType.BFloat16);
     }
 
     private static Tensor random(long seed) {

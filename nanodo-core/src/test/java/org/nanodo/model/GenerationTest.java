@@ -64,6 +64,50 @@ class GenerationTest {
     }
 
     @Test
+    void eachOfSeveralPromptsContinuesAsItWouldAlone() {
+        String[] prompts = {"a rather long one", "", "ab"};
+        var together =
+                model.generate(TOKENIZER, prompts).temperature(0).maxTokens(12).texts();
+        for (int i = 0; i < prompts.length; i++) {
+            assertThat(together.get(i))
+                    .isEqualTo(model.generate(TOKENIZER, prompts[i])
+                            .temperature(0)
+                            .maxTokens(12)
+                            .text());
+        }
+        assertThatThrownBy(() -> model.generate(TOKENIZER, prompts).text()).hasMessageContaining("3 prompts");
+        assertThatThrownBy(() -> model.generate(TOKENIZER)).hasMessageContaining("no prompt");
+    }
+
+    @Test
+    void promptsEndOneByOne() {
+        Sampler endsOnce = new Sampler() {
+            private int calls;
+
+            @Override
+            public int sample(float[] logits, java.util.random.RandomGenerator random) {
+                return ++calls == 2 ? TOKENIZER.eosId() : 'x' + 3;
+            }
+        };
+        var all = model.generate(TOKENIZER, "a", "b")
+                .sampler(endsOnce)
+                .maxTokens(3)
+                .allTokens();
+        assertThat(all.get(0)).containsExactly(1, 'a' + 3, 'x' + 3, 'x' + 3, 'x' + 3);
+        assertThat(all.get(1)).containsExactly(1, 'b' + 3, TOKENIZER.eosId());
+    }
+
+    @Test
+    void textThatMayNotSlideIsRefusedBeforeItStarts() {
+        var generation = model.generate(TOKENIZER, "ab").sliding(false);
+        assertThat(generation.maxTokens(13).tokens()).hasSizeLessThanOrEqualTo(16);
+        assertThatThrownBy(() -> generation.maxTokens(14).tokens())
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("3 tokens and 14 new ones outgrow the 15")
+                .hasMessageContaining("L=16");
+    }
+
+    @Test
     void listenersHearWholeCharactersAsTheyCome() {
         byte[] text = "é–x".getBytes(java.nio.charset.StandardCharsets.UTF_8);
         Sampler dictation = new Sampler() {

@@ -6,9 +6,11 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -27,14 +29,15 @@ import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** How fast a model trains here, against the matrix products that the same run measures. */
+/** How fast a model trains and decodes here, against what the same run measures of the machine. */
 @Command(
         name = "Benchmark",
         mixinStandardHelpOptions = true,
         showDefaultValues = true,
         description =
                 "Trains on random tokens and prints where the time goes. MFU is 6 · parameters · tokens/s over the rate of "
-                        + "a 2048 x 2048 x 2048 float32 product, measured before and after.")
+                        + "a 2048 x 2048 x 2048 float32 product, measured before and after. With --decode: generates, and "
+                        + "compares the bytes of the parameters read a second with the rate of a sum over 512 MiB.")
 public final class Benchmark implements Callable<Integer> {
     /** Named sizes: D, H, L, N, V, F, rows a batch, tokens a row. */
     enum Preset {
@@ -56,10 +59,10 @@ public final class Benchmark implements Callable<Integer> {
     @Option(names = "--preset", description = "shakespeare-char, gpt2-124m or nanodo-default.")
     private String preset = "shakespeare-char";
 
-    @Option(names = "--batch", description = "Rows a batch; 0 is the preset's.")
+    @Option(names = "--batch", description = "Rows a batch; 0 is the preset's, or 1 for --decode.")
     private int batch;
 
-    @Option(names = "--length", description = "Tokens a row; 0 is the preset's.")
+    @Option(names = "--length", description = "Tokens a row; 0 is the preset's, or the whole context for --decode.")
     private int length;
 
     @Option(names = "--bf16", description = "Compute in bfloat16.")
@@ -67,6 +70,9 @@ public final class Benchmark implements Callable<Integer> {
 
     @Option(names = "--remat", description = "Recompute blocks in the backward pass.")
     private boolean remat;
+
+    @Option(names = "--decode", description = "Measure generation, up to --length tokens, instead of training.")
+    private boolean decode;
 
     @Option(names = "--warmup", description = "Steps before measuring.")
     private int warmup = 5;
@@ -87,10 +93,28 @@ public final class Benchmark implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         Preset chosen = preset();
-        int B = batch == 0 ? chosen.sizes[6] : batch;
-        int L = length == 0 ? chosen.sizes[7] : length;
         TransformerConfig config = chosen.config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
         System.out.println(Natives.describe());
+        var result = new LinkedHashMap<String, Object>();
+        result.put("preset", preset);
+        result.put("dtype", bf16 ? "bfloat16" : "float32");
+        result.put("threads", Natives.threads());
+        if (decode) {
+            decode(config, batch == 0 ? 1 : batch, length == 0 ? config.L() : length, result);
+        } else {
+            train(config, batch == 0 ? chosen.sizes[6] : batch, length == 0 ? chosen.sizes[7] : length, result);
+        }
+        result.put("peak_resident_mib", Memory.peakResidentBytes() >> 20);
+        result.forEach((name, value) -> System.out.printf("%-22s %s%n", name, value));
+        String line = Json.write(result).replaceAll("\\s*\\R\\s*", " ");
+        System.out.println(line);
+        if (json != null) {
+            Files.writeString(json, line + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        }
+        return 0;
+    }
+
+    private void train(TransformerConfig config, int B, int L, Map<String, Object> result) throws IOException {
         var measured = new ArrayList<Metrics>();
         long[] alive = {0};
         double float32Peak = peak(torch.ScalarType.Float);
@@ -120,13 +144,9 @@ public final class Benchmark implements Callable<Integer> {
 
         double seconds = median(measured, "train_ntokens", "tokens_per_sec");
         double tokensPerSecond = B * L / seconds;
-        var result = new LinkedHashMap<String, Object>();
-        result.put("preset", preset);
-        result.put("dtype", bf16 ? "bfloat16" : "float32");
         result.put("batch", B);
         result.put("length", L);
         result.put("parameters", parameters);
-        result.put("threads", Natives.threads());
         result.put("step_ms", rounded(seconds * 1e3));
         for (String phase : List.of("data", "forward", "backward", "optimizer", "report")) {
             result.put(phase + "_ms", rounded(median(measured, "seconds/" + phase, null) * 1e3));
@@ -135,15 +155,48 @@ public final class Benchmark implements Callable<Integer> {
         result.put("float32_peak_gflops", rounded(float32Peak / 1e9));
         result.put("bfloat16_peak_gflops", rounded(bfloat16Peak / 1e9));
         result.put("mfu", rounded(6.0 * parameters * tokensPerSecond / float32Peak));
-        result.put("peak_resident_mib", Memory.peakResidentBytes() >> 20);
         result.put("native_alive_mib", alive[0] >> 20);
-        result.forEach((name, value) -> System.out.printf("%-22s %s%n", name, value));
-        String line = Json.write(result).replaceAll("\\s*\\R\\s*", " ");
-        System.out.println(line);
-        if (json != null) {
-            Files.writeString(json, line + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+    }
+
+    private void decode(TransformerConfig config, int B, int L, Map<String, Object> result) {
+        var times = new ArrayList<Long>();
+        double bandwidth = readBandwidth();
+        long parameters;
+        try (var model = DecoderModel.create(config, 1)) {
+            parameters = model.parameterCount();
+            for (int run = 0; run < 2; run++) { // the first to warm up
+                times.clear();
+                model.generate(
+                                new RandomTokens(config.V()),
+                                Collections.nCopies(B, "").toArray(String[]::new))
+                        .sampler((logits, random) -> {
+                            times.add(System.nanoTime());
+                            return 3 + random.nextInt(config.V() - 3);
+                        })
+                        .maxTokens(L - 2)
+                        .allTokens();
+            }
         }
-        return 0;
+        bandwidth = Math.max(bandwidth, readBandwidth());
+        double[] tokenMillis = new double[times.size() / B - 1];
+        for (int i = 0; i < tokenMillis.length; i++) {
+            tokenMillis[i] = (times.get((i + 1) * B) - times.get(i * B)) / 1e6;
+        }
+        double millis = median(tokenMillis);
+        double bytesPerSecond = parameters * (bf16 ? 2 : 4) / millis * 1e3;
+        int window = Math.min(16, tokenMillis.length);
+        result.put("batch", B);
+        result.put("length", L);
+        result.put("parameters", parameters);
+        result.put("token_ms", rounded(millis));
+        result.put("first_tokens_ms", rounded(median(Arrays.copyOfRange(tokenMillis, 0, window))));
+        result.put(
+                "last_tokens_ms",
+                rounded(median(Arrays.copyOfRange(tokenMillis, tokenMillis.length - window, tokenMillis.length))));
+        result.put("tokens_per_sec", rounded(B * 1e3 / millis));
+        result.put("parameter_gbytes_per_sec", rounded(bytesPerSecond / 1e9));
+        result.put("read_gbytes_per_sec", rounded(bandwidth / 1e9));
+        result.put("read_fraction", rounded(bytesPerSecond / bandwidth));
     }
 
     private Preset preset() {
@@ -177,11 +230,31 @@ public final class Benchmark implements Callable<Integer> {
         return 2.0 * n * n * n / (best / 1e9);
     }
 
+    /** The best of several sums over more memory than any cache holds, in bytes a second. */
+    private static double readBandwidth() {
+        long bytes = 512 << 20;
+        long best = Long.MAX_VALUE;
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            Tensor values = torch.ones(bytes / Float.BYTES);
+            for (int i = 0; i < 10; i++) {
+                long start = System.nanoTime();
+                values.sum().close();
+                best = Math.min(best, System.nanoTime() - start);
+            }
+        }
+        return bytes / (best / 1e9);
+    }
+
     private static double median(List<Metrics> metrics, String name, String dividedBy) {
-        double[] sorted = metrics.stream()
+        return median(metrics.stream()
                 .mapToDouble(m -> m.get(name) / (dividedBy == null ? 1 : m.get(dividedBy)))
-                .sorted()
-                .toArray();
+                .toArray());
+    }
+
+    private static double median(double[] values) {
+        double[] sorted = values.clone();
+        Arrays.sort(sorted);
         return sorted[sorted.length / 2];
     }
 

@@ -4,11 +4,13 @@ import java.util.Map;
 import java.util.Random;
 import org.nanodo.data.Tokenizer;
 
-/** Makes 20,000 random ids of any text: nothing to learn, but as much work. */
+/** Makes 20,000 random ids of any text that is not empty: nothing to learn, but as much work. */
 record RandomTokens(int vocabSize) implements Tokenizer {
     @Override
     public int[] encode(String text) {
-        return new Random(text.hashCode()).ints(20_000, 3, vocabSize).toArray();
+        return new Random(text.hashCode())
+                .ints(text.isEmpty() ? 0 : 20_000, 3, vocabSize)
+                .toArray();
     }
 
     @Override
