@@ -43,7 +43,10 @@ final class CollectivesParity {
     }
 
     static Tensor tensor(ScalarType type, float[] values) {
-        return Tensors.floats(Device.cpu(), values, values.length).to(type);
+        try (var scope = Scope.open()) {
+            return scope.export(
+                    Tensors.floats(Device.cpu(), values, values.length).to(type));
+        }
     }
 
     private static void check(Collectives ranks, ScalarType type, int length) {
