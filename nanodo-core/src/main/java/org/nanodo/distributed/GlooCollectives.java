@@ -69,12 +69,7 @@ public final class GlooCollectives implements Collectives {
      * @throws CollectiveException if not all ranks arrive in time
      */
     public static GlooCollectives of(Store store, int rank, int world, Duration timeout) {
-        if (rank < 0 || rank >= world) {
-            throw new IllegalArgumentException("There is no rank " + rank + " in a world of " + world);
-        }
-        if (timeout.isNegative() || timeout.isZero()) {
-            throw new IllegalArgumentException("A time limit of " + timeout + " leaves no time: give it seconds");
-        }
+        Arguments.checkRun(rank, world, timeout);
         Natives.start();
         String prefix = "gloo/" + store.add("gloo/ranks/" + rank, 1); // counts this rank's groups
         var heartbeats = new Heartbeats(store, prefix, rank, world, timeout);
@@ -117,7 +112,7 @@ public final class GlooCollectives implements Collectives {
 
     @Override
     public Handle allGather(Tensor whole_WxS, Tensor shard_S) {
-        checkShards("allGather", whole_WxS, shard_S);
+        Arguments.checkShards("allGather", world, whole_WxS, shard_S);
         long S = shard_S.numel();
         return launch(
                 "allGather",
@@ -135,7 +130,7 @@ public final class GlooCollectives implements Collectives {
 
     @Override
     public Handle reduceScatter(Tensor sum_S, Tensor whole_WxS) {
-        checkShards("reduceScatter", whole_WxS, sum_S);
+        Arguments.checkShards("reduceScatter", world, whole_WxS, sum_S);
         long S = sum_S.numel();
         return launch(
                 "reduceScatter",
@@ -168,9 +163,7 @@ public final class GlooCollectives implements Collectives {
 
     @Override
     public Handle broadcast(Tensor tensor, int root) {
-        if (root < 0 || root >= world) {
-            throw new IllegalArgumentException("broadcast: there is no rank " + root + " in a world of " + world);
-        }
+        Arguments.checkRoot(root, world);
         return launch(
                 "broadcast", tensors -> broadcast(gloo, tensors.get(0), root)._wait(), tensor);
     }
@@ -201,11 +194,7 @@ public final class GlooCollectives implements Collectives {
     }
 
     private Handle launch(String name, Call call, Tensor... tensors) {
-        for (Tensor tensor : tensors) {
-            if (!tensor.is_contiguous()) {
-                throw new IllegalArgumentException(name + " takes contiguous tensors only");
-            }
-        }
+        Arguments.checkContiguous(name, tensors);
         long number = heartbeats.begin();
         // Handles of its own: the caller may close those it gave.
         List<Tensor> own = Arrays.stream(tensors)
@@ -249,14 +238,6 @@ public final class GlooCollectives implements Collectives {
     private void throwIfFailed() {
         if (failure != null) {
             throw new CollectiveException(failure.getMessage(), failure); // this thread's own stack trace
-        }
-    }
-
-    private void checkShards(String name, Tensor whole_WxS, Tensor shard_S) {
-        if (whole_WxS.dim() != 1 || shard_S.dim() != 1 || whole_WxS.numel() != world * shard_S.numel()) {
-            throw new IllegalArgumentException(name + ": the whole has " + whole_WxS.numel() + " elements in "
-                    + whole_WxS.dim() + " dimensions, the shard " + shard_S.numel() + " in " + shard_S.dim()
-                    + ": it takes one dimension each, and " + world + " shards make a whole");
         }
     }
 

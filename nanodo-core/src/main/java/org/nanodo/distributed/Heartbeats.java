@@ -97,7 +97,7 @@ final class Heartbeats implements AutoCloseable {
     String missing(long begun) {
         try {
             List<String> before = ask(this::read);
-            sleep(interval.multipliedBy(3));
+            sleep(interval.multipliedBy(5));
             List<String> after = ask(this::read);
             var missing = new StringJoiner("; ");
             var failures = new StringJoiner("; ");

@@ -72,7 +72,8 @@ final class Nccl {
     }
 
     static String describe(int status) {
-        return "NCCL reports " + Natives.text(nccl.ncclGetErrorString(status)) + " (error " + status + ") "
-                + Natives.text(nccl.ncclGetLastError(null));
+        String details = Natives.text(nccl.ncclGetLastError(null));
+        return "NCCL reports " + Natives.text(nccl.ncclGetErrorString(status)) + ", error " + status
+                + (details.isBlank() ? "" : ", " + details.trim());
     }
 }

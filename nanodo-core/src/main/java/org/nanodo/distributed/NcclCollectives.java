@@ -42,12 +42,7 @@ public final class NcclCollectives implements Collectives {
      * @throws IllegalStateException if NCCL or a CUDA device is not there
      */
     public static NcclCollectives of(Store store, int rank, int world, Device device, Duration timeout) {
-        if (rank < 0 || rank >= world) {
-            throw new IllegalArgumentException("There is no rank " + rank + " in a world of " + world);
-        }
-        if (timeout.isNegative() || timeout.isZero()) {
-            throw new IllegalArgumentException("A time limit of " + timeout + " leaves no time: give it seconds");
-        }
+        Arguments.checkRun(rank, world, timeout);
         Natives.start();
         return new NcclCollectives(rank, world, device, NcclCommunicator.open(store, rank, world, device, timeout));
     }
@@ -86,7 +81,7 @@ public final class NcclCollectives implements Collectives {
 
     @Override
     public Handle allReduce(Tensor sum) {
-        int type = check("allReduce", sum);
+        int type = ncclType("allReduce", sum);
         return communicator.launch(
                 "allReduce",
                 (comm, stream) -> nccl.ncclAllReduce(
@@ -96,10 +91,8 @@ public final class NcclCollectives implements Collectives {
 
     @Override
     public Handle broadcast(Tensor tensor, int root) {
-        int type = check("broadcast", tensor);
-        if (root < 0 || root >= world) {
-            throw new IllegalArgumentException("broadcast: there is no rank " + root + " in a world of " + world);
-        }
+        int type = ncclType("broadcast", tensor);
+        Arguments.checkRoot(root, world);
         return communicator.launch(
                 "broadcast",
                 (comm, stream) -> nccl.ncclBroadcast(
@@ -130,23 +123,19 @@ public final class NcclCollectives implements Collectives {
     }
 
     private int checkShards(String name, Tensor whole_WxS, Tensor shard_S) {
-        int type = check(name, shard_S);
-        if (whole_WxS.dim() != 1 || shard_S.dim() != 1 || whole_WxS.numel() != world * shard_S.numel()) {
-            throw new IllegalArgumentException(name + ": the whole has " + whole_WxS.numel() + " elements in "
-                    + whole_WxS.dim() + " dimensions, the shard " + shard_S.numel() + " in " + shard_S.dim()
-                    + "; with " + world + " ranks one dimension and " + world + " times the shard is needed");
-        }
-        if (check(name, whole_WxS) != type) {
+        Arguments.checkShards(name, world, whole_WxS, shard_S);
+        if (ncclType(name, whole_WxS) != ncclType(name, shard_S)) {
             throw new IllegalArgumentException(name + ": the whole is of type " + Tensors.type(whole_WxS)
                     + " and the shard of " + Tensors.type(shard_S));
         }
-        return type;
+        return ncclType(name, shard_S);
     }
 
-    /** NCCL sees addresses and counts only. */
-    private int check(String name, Tensor tensor) {
-        if (!tensor.is_contiguous() || tensor.is_cpu() != device.isCpu()) {
-            throw new IllegalArgumentException(name + " takes contiguous tensors on " + device);
+    /** Checks what NCCL, which sees addresses and counts only, does not. */
+    private int ncclType(String name, Tensor tensor) {
+        Arguments.checkContiguous(name, tensor);
+        if (tensor.is_cpu() != device.isCpu()) {
+            throw new IllegalArgumentException(name + " takes tensors on " + device);
         }
         return switch (Tensors.type(tensor)) {
             case Byte -> nccl.ncclUint8;

@@ -5,18 +5,24 @@ import com.sun.jna.Platform;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import org.bytedeco.pytorch.Store;
+import org.bytedeco.pytorch.TCPStore;
+import org.bytedeco.pytorch.TCPStoreOptions;
 import org.junit.jupiter.api.Assumptions;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Natives;
 
 /**
  * Libraries under the names of NCCL, the CUDA runtime and the driver, compiled once a test run from
  * {@code src/test/c/nccl_stand_in.c}: a JVM started in their {@link #environment} runs {@link NcclCollectives} on host
  * tensors, with {@code Device.cpu()}.
  */
-public final class NcclStandIn {
+final class NcclStandIn {
     private static final Path SOURCE = Path.of("src", "test", "c", "nccl_stand_in.c");
     private static final Path LIBRARIES = Path.of("target", "nccl-stand-in").toAbsolutePath();
     private static final String RUNTIME = "libcudart.so.13"; // the code; the other two only lead to it
@@ -25,7 +31,7 @@ public final class NcclStandIn {
     private NcclStandIn() {}
 
     /** Skips the test where there is no gcc. */
-    public static void assumePossible() throws IOException, InterruptedException {
+    static void assumePossible() throws IOException, InterruptedException {
         String reason = null;
         if (!Platform.isLinux() || !Platform.isIntel() || !Platform.is64Bit()) {
             reason = "the NCCL bindings' natives of the tests are for Linux on x86-64";
@@ -43,7 +49,7 @@ public final class NcclStandIn {
     }
 
     /** For a child process: where it finds the libraries. */
-    public static synchronized Map<String, String> environment() throws IOException, InterruptedException {
+    static synchronized Map<String, String> environment() throws IOException, InterruptedException {
         if (!compiled) {
             Files.createDirectories(LIBRARIES);
             Path version = Files.writeString(LIBRARIES.resolve("version"), RUNTIME + " { global: *; };\n");
@@ -62,18 +68,36 @@ public final class NcclStandIn {
                 LIBRARIES.toString());
     }
 
+    /** In the child process: where the ranks of {@link RankProcesses#environment} meet. */
+    static Store store() {
+        Natives.start();
+        return new TCPStore(
+                System.getenv("MASTER_ADDR"),
+                new TCPStoreOptions()
+                        .port((short) Integer.parseInt(System.getenv("MASTER_PORT")))
+                        .isServer(System.getenv("RANK").equals("0"))
+                        .timeout(Natives.milliseconds(Duration.ofSeconds(30))));
+    }
+
+    /** In the child process: of the ranks of {@link RankProcesses#environment}, on host tensors. */
+    static NcclCollectives collectives(Store store, Duration timeout) {
+        int rank = Integer.parseInt(System.getenv("RANK"));
+        int world = Integer.parseInt(System.getenv("WORLD_SIZE"));
+        return NcclCollectives.of(store, rank, world, Device.cpu(), timeout);
+    }
+
     /** In the child process: how many collectives it has called. */
-    public static int calls() {
+    static int calls() {
         return count("nccl_stand_in_calls");
     }
 
     /** In the child process: how often something was launched; a group counts once. */
-    public static int launches() {
+    static int launches() {
         return count("nccl_stand_in_launches");
     }
 
     /** In the child process: what goes wrong from here on, as {@code NCCL_STAND_IN_FAULT}. */
-    public static void fault(String fault) {
+    static void fault(String fault) {
         NativeLibrary.getProcess().getFunction("setenv").invokeInt(new Object[] {"NCCL_STAND_IN_FAULT", fault, 1});
     }
 
