@@ -10,14 +10,14 @@ import java.nio.file.StandardOpenOption;
 import java.util.Comparator;
 import java.util.List;
 
-/** A folder that appears under its name only when all its files are on disk, or not at all. */
+/** A folder that appears under its name only when all its files, its manifest last, are on disk, or not at all. */
 public final class AtomicDirectory {
-    private static final String UNFINISHED = ".unfinished";
+    static final String UNFINISHED = ".unfinished";
 
     /** Writes the files of a new folder. */
     @FunctionalInterface
     public interface Writer {
-        void write(Path directory) throws IOException;
+        void write(NewFolder folder) throws IOException;
     }
 
     private AtomicDirectory() {}
@@ -32,19 +32,22 @@ public final class AtomicDirectory {
         if (Files.exists(directory)) {
             throw new FileAlreadyExistsException(target + " exists: delete it or choose another name");
         }
-        Path unfinished = directory.resolveSibling(directory.getFileName() + UNFINISHED);
+        Path unfinished = unfinished(directory);
         delete(unfinished);
         Files.createDirectories(unfinished);
         try {
-            writer.write(unfinished);
-            for (Path file : list(unfinished)) {
-                force(file, StandardOpenOption.WRITE);
-            }
+            var folder = new NewFolder(unfinished);
+            writer.write(folder);
+            folder.writeManifest();
             force(unfinished, StandardOpenOption.READ);
             Files.move(unfinished, directory, StandardCopyOption.ATOMIC_MOVE);
             force(directory.getParent(), StandardOpenOption.READ);
-        } catch (IOException | RuntimeException e) {
-            delete(unfinished);
+        } catch (IOException | RuntimeException | Error e) {
+            try {
+                delete(unfinished);
+            } catch (IOException notDeleted) {
+                e.addSuppressed(notDeleted);
+            }
             throw e;
         }
     }
@@ -56,7 +59,8 @@ public final class AtomicDirectory {
         }
         Path doomed = target;
         if (!target.toString().endsWith(UNFINISHED)) {
-            doomed = target.resolveSibling(target.getFileName() + UNFINISHED);
+            doomed = unfinished(target);
+            delete(doomed);
             Files.move(target, doomed, StandardCopyOption.ATOMIC_MOVE);
         }
         for (Path path : list(doomed)) {
@@ -65,13 +69,17 @@ public final class AtomicDirectory {
         Files.delete(doomed);
     }
 
+    private static Path unfinished(Path target) {
+        return target.resolveSibling(target.getFileName() + UNFINISHED);
+    }
+
     private static List<Path> list(Path directory) throws IOException {
         try (var paths = Files.list(directory)) {
             return paths.sorted(Comparator.naturalOrder()).toList();
         }
     }
 
-    private static void force(Path path, StandardOpenOption option) throws IOException {
+    static void force(Path path, StandardOpenOption option) throws IOException {
         if (Files.isDirectory(path) && System.getProperty("os.name").startsWith("Windows")) {
             return; // Windows opens no folders, and its renames are durable without
         }

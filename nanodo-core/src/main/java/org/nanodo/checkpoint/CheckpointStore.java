@@ -1,62 +1,259 @@
 package org.nanodo.checkpoint;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
-/** A run's checkpoints: one folder a step, {@code step_00002000}, of which the newest few are kept. */
-public final class CheckpointStore {
-    private static final Pattern NAME = Pattern.compile("step_\\d{8,}");
+/**
+ * A run's checkpoints: one folder a step, {@code step_00002000}, with a {@link Manifest}. Which one is the newest is what
+ * the folders say, no pointer. A save blocks for a copy in memory only; a thread of its own writes it.
+ *
+ * <p>Threads: one at a time may use a store.
+ */
+public final class CheckpointStore implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(CheckpointStore.class);
+    private static final Pattern NAME = Pattern.compile("step_\\d{8,18}");
+    private static final Pattern UNFINISHED = Pattern.compile("step_.*" + Pattern.quote(AtomicDirectory.UNFINISHED));
+
+    /** Waits until all who write into one checkpoint have written their files: the ranks of a run, say. */
+    @FunctionalInterface
+    public interface Barrier {
+        Barrier NONE = () -> {};
+
+        void await() throws IOException;
+    }
 
     private final Path workdir;
     private final int keep;
+    private final long keepEvery;
+    private final Snapshot snapshot = new Snapshot();
+    private RunLock lock;
+    private FutureTask<Path> saving;
 
     /** @param keep how many checkpoints stay; older ones go when a newer one is on disk */
     public CheckpointStore(Path workdir, int keep) {
+        this(workdir, keep, Long.MAX_VALUE);
+    }
+
+    /** @param keepEvery checkpoints of steps that this divides stay for good */
+    public CheckpointStore(Path workdir, int keep, long keepEvery) {
         if (keep < 1) {
             throw new IllegalArgumentException("keep is " + keep + ": at least one checkpoint has to stay");
         }
+        if (keepEvery < 1) {
+            throw new IllegalArgumentException(
+                    "Keeping checkpoints every " + keepEvery + " steps: it has to be positive");
+        }
         this.workdir = workdir;
         this.keep = keep;
+        this.keepEvery = keepEvery;
     }
 
-    /** The newest checkpoint's folder. */
+    /**
+     * A checkpoint that is whole, by its own folder or by its run's, whose newest it then is.
+     *
+     * @throws NoSuchFileException if there is none
+     */
+    public static Path find(Path directory) throws IOException {
+        if (NAME.matcher(String.valueOf(directory.getFileName())).matches()
+                || Files.exists(directory.resolve(Manifest.NAME))) {
+            Manifest.verify(directory);
+            return directory;
+        }
+        return new CheckpointStore(directory, 1)
+                .latest()
+                .orElseThrow(() -> new NoSuchFileException(directory + " holds no checkpoint"));
+    }
+
+    /**
+     * Makes this store the only one that writes here, until it is closed or its process dies, and clears away what a dead
+     * one left half-written. Of several ranks that write together one calls this.
+     *
+     * @throws IllegalStateException if another run holds the folder
+     */
+    public void lock() throws IOException {
+        if (lock == null) {
+            lock = RunLock.take(workdir);
+            for (Path unfinished : list(UNFINISHED)) {
+                AtomicDirectory.delete(unfinished);
+            }
+        }
+    }
+
+    /** Whether nothing was ever saved here. */
+    public boolean isEmpty() throws IOException {
+        return all().isEmpty();
+    }
+
+    /**
+     * The newest checkpoint that is whole; newer ones that are not are passed over with a warning.
+     *
+     * @throws CorruptFileException if there are checkpoints but none is whole
+     */
     public Optional<Path> latest() throws IOException {
-        List<Path> all = all();
-        return all.isEmpty() ? Optional.empty() : Optional.of(all.get(all.size() - 1));
+        var newestFirst = new ArrayList<>(all());
+        Collections.reverse(newestFirst);
+        CorruptFileException newest = null;
+        for (Path checkpoint : newestFirst) {
+            try {
+                Manifest.verify(checkpoint);
+                if (newest != null) {
+                    log.warn("{} is the newest checkpoint that is whole", checkpoint);
+                }
+                return Optional.of(checkpoint);
+            } catch (CorruptFileException e) {
+                log.warn("A checkpoint is passed over: {}", e.getMessage());
+                newest = newest == null ? e : newest;
+            }
+        }
+        if (newest != null) {
+            throw new CorruptFileException(
+                    workdir,
+                    "none of the " + newestFirst.size() + " checkpoints is whole; the newest: " + newest.getMessage());
+        }
+        return Optional.empty();
     }
 
-    /** Writes a checkpoint; a step that is there already was written from the same state and stays as it is. */
-    public void save(long step, AtomicDirectory.Writer writer) throws IOException {
+    /** The same with nobody to wait for. */
+    public void save(long step, Contents contents) throws IOException {
+        save(step, contents, Barrier.NONE);
+    }
+
+    /**
+     * Copies the contents and has a thread write them; waits for the save before, of which there is at most one under way.
+     * A step that is there already was written from the same state and stays as it is, if it is whole.
+     *
+     * @param beforeCommit called on that thread when these contents are on disk, before the checkpoint gets its name; what
+     *     others have added by then is part of it
+     * @throws IOException what the save before failed with
+     */
+    public void save(long step, Contents contents, Barrier beforeCommit) throws IOException {
+        await();
+        Contents copy = snapshot.of(contents);
         Path target = workdir.resolve(String.format(Locale.ROOT, "step_%08d", step));
-        if (Files.exists(target)) {
+        saving = new FutureTask<>(() -> write(target, copy, beforeCommit));
+        new Thread(saving, "nanodo-checkpoint").start(); // no daemon, so that the JVM's end waits for it
+    }
+
+    /** @throws IOException what the last save failed with, if that is known by now and was not said yet */
+    public void check() throws IOException {
+        if (saving != null && saving.isDone()) {
+            await();
+        }
+    }
+
+    /**
+     * Waits until the last save is on disk.
+     *
+     * @throws IOException what it failed with, if that was not said yet
+     */
+    public void await() throws IOException {
+        if (saving == null) {
             return;
         }
-        Files.createDirectories(workdir);
-        AtomicDirectory.create(target, writer);
-        List<Path> all = all();
-        for (Path old : all.subList(0, Math.max(0, all.size() - keep))) {
-            AtomicDirectory.delete(old);
+        try {
+            saving.get();
+            saving = null;
+        } catch (ExecutionException e) {
+            saving = null;
+            throw new IOException(
+                    "A checkpoint could not be written, those before it stay: " + e.getCause(), e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new InterruptedIOException("Interrupted while a checkpoint is written: it still is");
         }
     }
 
+    private Path write(Path target, Contents contents, Barrier beforeCommit) throws IOException {
+        if (Files.exists(target)) {
+            if (isWhole(target)) {
+                return target;
+            }
+            Path aside = target.resolveSibling(target.getFileName() + ".corrupt");
+            AtomicDirectory.delete(aside);
+            Files.move(target, aside, StandardCopyOption.ATOMIC_MOVE);
+        }
+        AtomicDirectory.create(target, folder -> {
+            contents.write(folder);
+            beforeCommit.await();
+        });
+        deleteOld(step(target));
+        return target;
+    }
+
+    private static boolean isWhole(Path checkpoint) {
+        try {
+            Manifest.verify(checkpoint);
+            return true;
+        } catch (CorruptFileException e) {
+            log.warn("A checkpoint is replaced: {}", e.getMessage());
+            return false;
+        }
+    }
+
+    /** Later steps than the one just saved were passed over when the run was resumed: they do not count. */
+    private void deleteOld(long saved) throws IOException {
+        List<Path> all = all().stream().filter(path -> step(path) <= saved).toList();
+        for (Path old : all.subList(0, Math.max(0, all.size() - keep))) {
+            if (step(old) % keepEvery == 0 && step(old) > 0) {
+                continue;
+            }
+            try {
+                AtomicDirectory.delete(old);
+            } catch (IOException e) {
+                log.warn("An old checkpoint cannot be deleted: {}", e.toString());
+            }
+        }
+    }
+
+    /** By step. */
     private List<Path> all() throws IOException {
+        return list(NAME).stream()
+                .sorted(Comparator.comparingLong(CheckpointStore::step))
+                .toList();
+    }
+
+    private List<Path> list(Pattern name) throws IOException {
         if (!Files.isDirectory(workdir)) {
             return List.of();
         }
         try (var paths = Files.list(workdir)) {
             return paths.filter(
-                            path -> NAME.matcher(path.getFileName().toString()).matches())
-                    .sorted((a, b) -> Long.compare(step(a), step(b)))
+                            path -> name.matcher(path.getFileName().toString()).matches())
                     .toList();
         }
     }
 
     private static long step(Path checkpoint) {
         return Long.parseLong(checkpoint.getFileName().toString().substring("step_".length()));
+    }
+
+    /** Waits for the last save; what it fails with is logged, if nobody has asked for it. */
+    @Override
+    public void close() {
+        try {
+            await();
+        } catch (IOException e) {
+            log.error(e.getMessage(), e);
+        }
+        snapshot.close();
+        if (lock != null) {
+            lock.close();
+            lock = null;
+        }
     }
 }

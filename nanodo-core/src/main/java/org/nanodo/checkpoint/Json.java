@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
@@ -45,10 +46,6 @@ public final class Json {
         }
     }
 
-    public static void write(Path file, Object value) throws IOException {
-        Files.writeString(file, write(value) + "\n");
-    }
-
     /** A file with an object whose values are strings. */
     public static Map<String, String> readStrings(Path file) throws IOException {
         try {
@@ -62,6 +59,8 @@ public final class Json {
     public static <T> T read(Path file, Class<T> type) throws IOException {
         try {
             return read(Files.readString(file), type);
+        } catch (CharacterCodingException e) {
+            throw new CorruptFileException(file, "is not UTF-8", e);
         } catch (IllegalArgumentException e) {
             throw new CorruptFileException(file, e.getMessage(), e);
         }

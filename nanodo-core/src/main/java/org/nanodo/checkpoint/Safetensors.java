@@ -5,7 +5,11 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
+import java.nio.channels.WritableByteChannel;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collections;
@@ -75,22 +79,21 @@ public final class Safetensors implements AutoCloseable {
         return entry(name).shape().clone();
     }
 
+    /** Its type in the format's terms and its shape, {@code F32[768, 3072]} say. */
+    public String describe(String name) throws CorruptFileException {
+        return entry(name).toString();
+    }
+
     /** Reads one tensor. */
     public Tensor read(String name, Device device) throws IOException {
         SafetensorsHeader.Entry entry = entry(name);
         try (var scope = Scope.open()) {
-            Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
-            long position = dataStart + entry.offsets()[0];
-            for (ByteBuffer part : Tensors.memory(host)) {
-                readFully(part, position);
-                position += part.capacity();
-            }
-            return scope.export(Tensors.to(host, device));
+            return scope.export(Tensors.to(readOnHost(entry), device));
         }
     }
 
-    /** Reads one tensor over an existing one of the same type and shape. */
-    public void readInto(String name, Tensor target) throws IOException {
+    /** @throws CorruptFileException if there is no tensor of that name with this one's type and shape */
+    public void require(String name, Tensor target) throws CorruptFileException {
         SafetensorsHeader.Entry entry = entry(name);
         if (!entry.describes(target)) {
             throw new CorruptFileException(
@@ -98,29 +101,79 @@ public final class Safetensors implements AutoCloseable {
                     "tensor \"" + name + "\" is " + entry + ", wanted is "
                             + Tensors.type(target).name() + Arrays.toString(target.shape()));
         }
+    }
+
+    /** Reads one tensor over an existing one of the same type and shape. */
+    public void readInto(String name, Tensor target) throws IOException {
+        require(name, target);
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            target.copy_(read(name, Device.cpu()));
+            target.copy_(readOnHost(entry(name)));
         }
     }
 
-    /** Writes a new file. Tensors on a device pass through the host one at a time. */
+    private Tensor readOnHost(SafetensorsHeader.Entry entry) throws IOException {
+        Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
+        long position = dataStart + entry.offsets()[0];
+        for (ByteBuffer part : Tensors.memory(host)) {
+            int length = part.remaining();
+            if (channel.size() < position + length) {
+                throw new CorruptFileException(file, "became shorter while it was read");
+            }
+            try {
+                part.put(channel.map(FileChannel.MapMode.READ_ONLY, position, length));
+            } catch (InternalError e) { // how the JVM tells of a mapped page that is not there
+                throw new CorruptFileException(file, "became shorter, or its disk failed, while it was read", e);
+            }
+            position += length;
+        }
+        return host;
+    }
+
+    /**
+     * Writes a new file, which appears when it is whole. Tensors on a device pass through the host one at a time.
+     *
+     * @throws FileAlreadyExistsException if there is something of that name
+     */
     public static void write(Path file, Map<String, Tensor> tensors, Map<String, String> metadata) throws IOException {
+        if (Files.exists(file)) {
+            throw new FileAlreadyExistsException(file + " exists: delete it or choose another name");
+        }
+        Path unfinished = file.resolveSibling(file.getFileName() + ".unfinished");
+        try {
+            try (var channel = FileChannel.open(
+                    unfinished,
+                    StandardOpenOption.CREATE,
+                    StandardOpenOption.TRUNCATE_EXISTING,
+                    StandardOpenOption.WRITE)) {
+                write(channel, tensors, metadata);
+                channel.force(true);
+            }
+            Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE);
+        } finally {
+            Files.deleteIfExists(unfinished);
+        }
+    }
+
+    static void write(WritableByteChannel channel, Map<String, Tensor> tensors, Map<String, String> metadata)
+            throws IOException {
         byte[] json = SafetensorsHeader.of(tensors, metadata).toJson();
         int length = (json.length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        if (length > MAX_HEADER) {
+            throw new IllegalArgumentException(
+                    tensors.size() + " tensors make a header of " + length + " bytes, the format allows " + MAX_HEADER);
+        }
         ByteBuffer head = ByteBuffer.allocate(Long.BYTES + length).order(ByteOrder.LITTLE_ENDIAN);
         head.putLong(length).put(json);
         while (head.hasRemaining()) {
             head.put((byte) ' ');
         }
-        try (var channel = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            writeFully(channel, head.flip());
-            for (Tensor tensor : tensors.values()) {
-                try (var scope = Scope.open()) {
-                    Tensor host = Tensors.to(tensor.detach(), Device.cpu()).contiguous();
-                    for (ByteBuffer part : Tensors.memory(host)) {
-                        writeFully(channel, part);
-                    }
+        writeFully(channel, head.flip());
+        for (Tensor tensor : tensors.values()) {
+            try (var scope = Scope.open()) {
+                Tensor host = Tensors.to(tensor.detach(), Device.cpu()).contiguous();
+                for (ByteBuffer part : Tensors.memory(host)) {
+                    writeFully(channel, part);
                 }
             }
         }
@@ -149,7 +202,7 @@ public final class Safetensors implements AutoCloseable {
         }
     }
 
-    private static void writeFully(FileChannel channel, ByteBuffer buffer) throws IOException {
+    private static void writeFully(WritableByteChannel channel, ByteBuffer buffer) throws IOException {
         while (buffer.hasRemaining()) {
             channel.write(buffer);
         }

@@ -25,6 +25,7 @@ import org.nanodo.runtime.Tensors;
  */
 record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entries) {
     private static final String METADATA = "__metadata__";
+    private static final int MAX_DIMENSIONS = 64; // LibTorch's
 
     private enum Type {
         F64(ScalarType.Double, 8),
@@ -109,10 +110,10 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entrie
      */
     static SafetensorsHeader parse(Path file, ByteBuffer utf8, long dataBytes) throws CorruptFileException {
         var header = new SafetensorsHeader(new LinkedHashMap<>(), new LinkedHashMap<>());
+        check(utf8.hasRemaining() && utf8.get(utf8.position()) == '{', file, "has a header that is not a JSON object");
         try {
             JsonNode root = Json.mapper.readTree(
                     StandardCharsets.UTF_8.newDecoder().decode(utf8).toString());
-            check(root.isObject(), file, "has a header that is not a JSON object");
             for (var field : root.properties()) {
                 if (field.getKey().equals(METADATA)) {
                     header.readMetadata(file, field.getValue());
@@ -149,6 +150,10 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entrie
                         && entry.offsets.length == 2,
                 file,
                 tensor + " lacks a type, a shape or its two offsets");
+        check(
+                entry.shape.length <= MAX_DIMENSIONS,
+                file,
+                tensor + " has " + entry.shape.length + " dimensions, more than " + MAX_DIMENSIONS);
         long bytes = entry.dtype.bytes;
         try {
             for (long size : entry.shape) {

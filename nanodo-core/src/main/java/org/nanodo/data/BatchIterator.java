@@ -9,7 +9,7 @@ import java.util.concurrent.Future;
 import org.nanodo.data.NoamPacker.Window;
 
 /**
- * Batches of a {@link PackedDataset}, in its order, packed by a thread in the background a window ahead. For use by one
+ * Batches of a {@link PackedDataset}, in its order, packed in the background a window ahead. For use by one
  * thread at a time.
  */
 public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
@@ -79,6 +79,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     @Override
     public void close() {
         background.shutdownNow();
+        packer.close();
     }
 
     private Window current() {

@@ -1,21 +1,13 @@
 package org.nanodo.data;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.Arrays;
-import java.util.HashSet;
-import java.util.Set;
 import java.util.stream.IntStream;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Noam packing: documents, each as BOS, its ids, EOS, are laid end to end and cut every L tokens, so that no position is
  * wasted. Rows come in windows, each a function of the position it starts at alone: that is what makes seeking exact.
  */
-final class NoamPacker {
-    private static final Logger log = LoggerFactory.getLogger(NoamPacker.class);
-
+final class NoamPacker implements AutoCloseable {
     /** About a million tokens, 4 MiB: the reach of the row shuffle, and what is made ahead of the trainer. */
     private static final int WINDOW_TOKENS = 1 << 20;
 
@@ -38,12 +30,11 @@ final class NoamPacker {
     }
 
     private final PackedDataset dataset;
-    private final Set<Integer> warned = new HashSet<>();
-    private long orderEpoch = -1;
-    private int[] order;
+    private final EncodedDocuments documents;
 
     NoamPacker(PackedDataset dataset) {
         this.dataset = dataset;
+        this.documents = new EncodedDocuments(dataset);
     }
 
     /** The window that starts there, without rows if the data ends there. */
@@ -59,7 +50,7 @@ final class NoamPacker {
         // A window that starts in mid-epoch follows others: the corpus was long enough for them.
         long epochTokens = document == 0 && token == 0 ? 0 : L;
         while (filled < tokens.length && epoch < dataset.epochs()) {
-            int[] ids = ids(documentAt(epoch, document));
+            int[] ids = documents.get(epoch, document);
             if (token >= ids.length) {
                 throw new IllegalArgumentException(
                         start + " is beyond the end of its document: it was taken from another dataset");
@@ -99,42 +90,8 @@ final class NoamPacker {
         return order;
     }
 
-    private int documentAt(long epoch, int index) {
-        if (!dataset.shuffles()) {
-            return index;
-        }
-        if (orderEpoch != epoch) {
-            order = Shuffle.permutation(dataset.source().size(), dataset.seed(), -epoch);
-            orderEpoch = epoch;
-        }
-        return order[index];
-    }
-
-    private int[] ids(int index) {
-        Document document;
-        try {
-            document = dataset.source().read(index);
-        } catch (IOException e) {
-            throw new UncheckedIOException("Could not read " + dataset.source().name(index) + ": " + e.getMessage(), e);
-        }
-        if (document.malformed() > 0 && warned.add(index)) {
-            log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", document.name(), document.malformed());
-        }
-        Tokenizer tokenizer = dataset.tokenizer();
-        int[] text = encode(tokenizer, document);
-        int bos = tokenizer.bosId() == tokenizer.eosId() ? 0 : 1;
-        int[] ids = new int[bos + text.length + 1];
-        ids[0] = tokenizer.bosId();
-        System.arraycopy(text, 0, ids, bos, text.length);
-        ids[ids.length - 1] = tokenizer.eosId();
-        return ids;
-    }
-
-    private static int[] encode(Tokenizer tokenizer, Document document) {
-        try {
-            return tokenizer.encode(document.text());
-        } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("Could not encode " + document.name() + ": " + e.getMessage(), e);
-        }
+    @Override
+    public void close() {
+        documents.close();
     }
 }

@@ -3,7 +3,9 @@ package org.nanodo.model;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.Map;
+import org.bytedeco.pytorch.Tensor;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.runtime.Device;
@@ -57,6 +59,17 @@ public final class FlaxNames {
                     .build();
             return ModelFiles.load(file, path, config, device, name -> prefix + of(name));
         }
+    }
+
+    /**
+     * Writes a new file of parameters under the original's names.
+     *
+     * @param prefix what stands before each name, {@code "params."}, say
+     */
+    public static void save(DecoderModel model, Path path, String prefix) throws IOException {
+        var tensors = new LinkedHashMap<String, Tensor>();
+        model.parameters().forEach(p -> tensors.put(prefix + of(p.name()), p.tensor()));
+        Safetensors.write(path, tensors, Map.of());
     }
 
     private static long[] shape(Path path, Safetensors file, String name, int dimensions) throws CorruptFileException {

@@ -8,13 +8,14 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.checkpoint.AtomicDirectory;
+import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
+import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
@@ -32,20 +33,19 @@ public final class ModelFiles {
     private ModelFiles() {}
 
     static void save(DecoderModel model, Path directory) throws IOException {
-        AtomicDirectory.create(directory, unfinished -> write(model, unfinished));
+        AtomicDirectory.create(directory, contents(model));
     }
 
-    /** Writes both files into an existing folder. */
-    public static void write(LanguageModel model, Path directory) throws IOException {
-        Json.write(directory.resolve(CONFIG), model.config());
+    /** A model's two files. */
+    public static Contents contents(LanguageModel model) {
         var tensors = new LinkedHashMap<String, Tensor>();
         model.parameters().forEach(parameter -> tensors.put(parameter.name(), parameter.tensor()));
-        Safetensors.write(directory.resolve(PARAMETERS), tensors, Map.of());
+        return new Contents().json(CONFIG, model.config()).tensors(PARAMETERS, tensors);
     }
 
-    /** Writes what {@link #tokenizer} reads. */
-    public static void write(Tokenizer tokenizer, Path directory) throws IOException {
-        Json.write(directory.resolve(TOKENIZER), tokenizer.spec());
+    /** Those, and what {@link #tokenizer} reads. */
+    public static Contents contents(LanguageModel model, Tokenizer tokenizer) {
+        return contents(model).json(TOKENIZER, tokenizer.spec());
     }
 
     /** The tokenizer that a checkpoint's model was trained with. */
@@ -59,21 +59,30 @@ public final class ModelFiles {
     }
 
     static DecoderModel load(Path directory, Device device) throws IOException {
+        Manifest.verifyListed(directory, CONFIG, PARAMETERS);
         TransformerConfig config = config(directory);
         try (var file = Safetensors.open(directory.resolve(PARAMETERS))) {
             return load(file, directory.resolve(PARAMETERS), config, device, UnaryOperator.identity());
         }
     }
 
-    /** Reads the parameters over those of a model of the same config. */
-    public static void loadInto(LanguageModel model, Path directory) throws IOException {
+    /** @throws IllegalArgumentException if a saved model has other sizes than this one */
+    public static void checkSizes(LanguageModel model, Path directory) throws IOException {
         TransformerConfig config = config(directory);
         TransformerConfig own = model.config();
         if (!sizes(config).equals(sizes(own))) {
             throw new IllegalArgumentException(
                     directory + " holds a model of another config: " + sizes(config) + ", this one is " + sizes(own));
         }
+    }
+
+    /** Reads the parameters over those of a model of the same sizes. */
+    public static void loadInto(LanguageModel model, Path directory) throws IOException {
+        checkSizes(model, directory);
         try (var file = Safetensors.open(directory.resolve(PARAMETERS))) {
+            for (Parameter parameter : model.parameters()) {
+                file.require(parameter.name(), parameter.tensor()); // all of them, before any is read
+            }
             for (Parameter parameter : model.parameters()) {
                 file.readInto(parameter.name(), parameter.tensor());
             }
@@ -84,18 +93,23 @@ public final class ModelFiles {
     static DecoderModel load(
             Safetensors file, Path path, TransformerConfig config, Device device, UnaryOperator<String> theirName)
             throws IOException {
-        Set<String> names = file.names();
+        return build(config, device, (name, shape) -> {
+            String theirs = theirName.apply(name);
+            checkShape(file, path, theirs, shape);
+            return file.read(theirs, device);
+        });
+    }
+
+    /** Where a parameter's values come from. */
+    interface Source {
+        Tensor read(String name, long[] shape) throws IOException;
+    }
+
+    static DecoderModel build(TransformerConfig config, Device device, Source source) throws IOException {
         try {
             var model = new DecoderModel(config, device, (name, init, shape) -> {
                 try (var scope = Scope.open()) {
-                    String theirs = theirName.apply(name);
-                    if (names.contains(theirs) && !Arrays.equals(file.shape(theirs), shape)) {
-                        throw new CorruptFileException(
-                                path,
-                                "tensor \"" + theirs + "\" is " + Arrays.toString(file.shape(theirs))
-                                        + ", the config wants " + Arrays.toString(shape));
-                    }
-                    return Scope.keep(file.read(theirs, device).to(ScalarType.Float));
+                    return Scope.keep(source.read(name, shape).to(ScalarType.Float));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
@@ -107,7 +121,17 @@ public final class ModelFiles {
         }
     }
 
-    private static TransformerConfig config(Path directory) throws IOException {
+    static void checkShape(Safetensors file, Path path, String name, long[] wanted) throws CorruptFileException {
+        if (!Arrays.equals(file.shape(name), wanted)) {
+            throw new CorruptFileException(
+                    path,
+                    "tensor \"" + name + "\" is " + Arrays.toString(file.shape(name)) + ", the config wants "
+                            + Arrays.toString(wanted));
+        }
+    }
+
+    /** @throws NoSuchFileException if the folder holds no model */
+    public static TransformerConfig config(Path directory) throws IOException {
         Path file = directory.resolve(CONFIG);
         if (!Files.exists(file)) {
             throw new NoSuchFileException(directory + " is not a saved model: it has no " + CONFIG);

@@ -9,8 +9,10 @@ import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
+import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
@@ -60,6 +62,15 @@ public final class Tensors {
     public static Tensor empty(Device device, ScalarType type, long... shape) {
         try (var scope = Scope.open()) {
             return scope.export(torch.empty(shape, device.options(type), null));
+        }
+    }
+
+    /** Memory on the host for a tensor's values, page-locked where a GPU will copy into it. */
+    public static Tensor hostBuffer(Tensor tensor) {
+        try (var scope = Scope.open()) {
+            TensorOptions options =
+                    Device.cpu().options(type(tensor)).pinned_memory(new BoolOptional(tensor.is_cuda()));
+            return scope.export(torch.empty(tensor.shape(), options, null));
         }
     }
 

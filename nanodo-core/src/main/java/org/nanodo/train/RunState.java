@@ -1,12 +1,14 @@
 package org.nanodo.train;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.data.PackedDataset;
@@ -24,8 +26,9 @@ import org.nanodo.runtime.Scope;
  * @param step updates made
  * @param position where the data goes on
  * @param data what the position counts in
+ * @param library version of this library that wrote it
  */
-record RunState(long step, Position position, DataShape data) {
+record RunState(long step, Position position, DataShape data, String library) {
     private static final String RUN = "run.json";
     private static final String OPTIMIZER = "optimizer.safetensors";
     private static final String RANDOM = "random_state";
@@ -45,16 +48,17 @@ record RunState(long step, Position position, DataShape data) {
         }
     }
 
-    void write(Path directory, LanguageModel model, Tokenizer tokenizer, Map<String, Tensor> optimizer)
-            throws IOException {
-        ModelFiles.write(model, directory);
-        ModelFiles.write(tokenizer, directory);
-        Json.write(directory.resolve(RUN), this);
-        try (var scope = Scope.open()) {
-            var tensors = new LinkedHashMap<>(optimizer);
-            tensors.put(RANDOM, torch.getDefaultCPUGenerator().get_state());
-            Safetensors.write(directory.resolve(OPTIMIZER), tensors, Map.of());
+    static RunState of(long step, Position position, DataShape data) throws IOException {
+        try (var version = RunState.class.getResourceAsStream("version.txt")) {
+            return new RunState(
+                    step, position, data, new String(version.readAllBytes(), StandardCharsets.UTF_8).strip());
         }
+    }
+
+    Contents contents(LanguageModel model, Tokenizer tokenizer, Map<String, Tensor> optimizer) {
+        var tensors = new LinkedHashMap<>(optimizer);
+        tensors.put(RANDOM, torch.getDefaultCPUGenerator().get_state());
+        return ModelFiles.contents(model, tokenizer).json(RUN, this).tensors(OPTIMIZER, tensors);
     }
 
     /** Reads a checkpoint over a model and an optimizer's state. */
@@ -69,8 +73,12 @@ record RunState(long step, Position position, DataShape data) {
         if (!ModelFiles.tokenizerSpec(directory).equals(tokenizer.spec())) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
         }
+        ModelFiles.checkSizes(model, directory);
         try (var file = Safetensors.open(directory.resolve(OPTIMIZER));
                 var scope = Scope.open()) {
+            for (var tensor : optimizer.entrySet()) {
+                file.require(tensor.getKey(), tensor.getValue()); // all of them, before any is read
+            }
             ModelFiles.loadInto(model, directory);
             for (var tensor : optimizer.entrySet()) {
                 file.readInto(tensor.getKey(), tensor.getValue());

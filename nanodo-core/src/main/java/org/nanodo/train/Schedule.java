@@ -49,6 +49,21 @@ public interface Schedule {
         return linear(init, peak, warmupSteps).then(warmupSteps, constant(peak));
     }
 
+    /**
+     * Linear warmup from init to peak, constant, then linear down to end over the last {@code decaySteps} of totalSteps:
+     * NanoDO's {@code constant_linear_decay}.
+     */
+    static Schedule warmupConstantLinear(
+            double init, double peak, double end, long warmupSteps, long decaySteps, long totalSteps) {
+        long constantSteps = decay(warmupSteps, totalSteps) - decaySteps;
+        if (decaySteps < 0 || constantSteps < 0) {
+            throw new IllegalArgumentException("A warmup of " + warmupSteps + " steps and a decay of " + decaySteps
+                    + " do not fit into " + totalSteps);
+        }
+        return linear(init, peak, warmupSteps)
+                .then(warmupSteps, constant(peak).then(constantSteps, linear(peak, end, decaySteps)));
+    }
+
     private static long decay(long warmupSteps, long totalSteps) {
         if (warmupSteps < 0 || warmupSteps > totalSteps) {
             throw new IllegalArgumentException("A warmup of " + warmupSteps + " steps does not fit into " + totalSteps);

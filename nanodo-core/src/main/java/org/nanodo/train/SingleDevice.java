@@ -60,6 +60,7 @@ public final class SingleDevice implements Engine {
     public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
+        parameters().forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
         try (var scope = Scope.open()) {
             Tensor y_BxL = ids(batch, batch.inputs_BxL());
             residency.enter(Residency.ROOT, Pass.FORWARD);
@@ -133,11 +134,14 @@ public final class SingleDevice implements Engine {
                         loss.sum(logits_CxV, targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
                 clock.lap(Phase.FORWARD);
                 chunkSum.backward();
-                Tensor dLogits_CxV =
-                        Tensors.gradient(logits_CxV).to(model.config().dtype().scalarType());
-                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk.
-                addProduct(gradient_VxD, dLogits_CxV.t(), y_CxD.detach());
-                backward(y_CxD, dLogits_CxV.matmul(embed_VxD));
+                Tensor dLogits_CxV = Tensors.gradient(logits_CxV);
+                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk,
+                // and
+                // so would a product in bfloat16, which with its conversion takes as long as this one.
+                gradient_VxD.addmm_(dLogits_CxV.t(), y_CxD.detach().to(ScalarType.Float));
+                backward(
+                        y_CxD,
+                        dLogits_CxV.to(model.config().dtype().scalarType()).matmul(embed_VxD));
                 gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
                 sum.add_(chunkSum.detach());
                 clock.lap(Phase.BACKWARD);
@@ -195,6 +199,7 @@ public final class SingleDevice implements Engine {
     @Override
     public void clearGradients() {
         for (Parameter parameter : parameters()) {
+            parameter.release();
             if (parameter != model.outEmbed()) {
                 parameter.tensor().mutable_grad().reset();
             } else if (parameter.tensor().grad().defined()) {
@@ -210,14 +215,6 @@ public final class SingleDevice implements Engine {
             embed_VxD.mutable_grad().put(torch.zeros_like(embed_VxD));
         }
         return embed_VxD.grad();
-    }
-
-    private static void addProduct(Tensor sum_MxN, Tensor a_MxK, Tensor b_KxN) {
-        if (Tensors.type(a_MxK) == ScalarType.Float) {
-            sum_MxN.addmm_(a_MxK, b_KxN);
-        } else {
-            sum_MxN.add_(a_MxK.matmul(b_KxN));
-        }
     }
 
     private Tensor ids(Batch batch, int[] ids_BxL) {

@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.data.Batch;
 import org.nanodo.data.BatchIterator;
 import org.nanodo.data.PackedDataset;
@@ -36,7 +37,7 @@ public final class Trainer implements AutoCloseable {
     private final Collectives ranks;
     private final Optimizer.State optimizer;
     private final BatchIterator batches;
-    private final CheckpointStore checkpoints;
+    private final Checkpoints checkpoints;
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
     private final StepClock clock = new StepClock();
     private volatile long step;
@@ -44,7 +45,6 @@ public final class Trainer implements AutoCloseable {
     private boolean allStop; // what the ranks have agreed on
     private boolean failed;
     private Pending pending;
-    private RunState.DataShape dataShape;
 
     /** What a step has yet to report: reading it at once would wait for the device. */
     private record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums) {}
@@ -65,7 +65,7 @@ public final class Trainer implements AutoCloseable {
                 "Sharded parameters cannot be saved as checkpoints yet");
         optimizer = options.optimizer.start(engine.parameters());
         batches = mine.iterator();
-        checkpoints = options.workdir == null ? null : new CheckpointStore(options.workdir, options.keep);
+        checkpoints = new Checkpoints(options, optimizer, batches);
         broken = Tensors.zeros(model.device());
     }
 
@@ -79,21 +79,32 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Goes on from the newest checkpoint, as if the run had never stopped; starts afresh where there is none.
+     * Goes on from the newest checkpoint that is whole, as if the run had never stopped; starts afresh where there is none.
      *
      * @throws IllegalArgumentException if the checkpoint is of another model, tokenizer or dataset
+     * @throws IllegalStateException if another run is writing to the folder
+     * @throws CorruptFileException if there are checkpoints but none is whole
      */
     public Trainer resume() throws IOException {
-        Optional<Path> latest = checkpoints == null ? Optional.empty() : checkpoints.latest();
-        if (latest.isPresent()) {
-            RunState state =
-                    RunState.read(latest.get(), model, dataShape(), options.data.tokenizer(), optimizer.tensors());
-            batches.seek(state.position());
-            step = state.step();
-            Tensors.fill(broken, 0);
-            failed = false;
-        }
+        checkpoints.resume().ifPresent(this::goOnFrom);
         return this;
+    }
+
+    /**
+     * As {@link #resume}, but where this run has no checkpoint yet it goes on from another's, which stays as it is.
+     *
+     * @param other the other run's folder, whose newest checkpoint is taken, or that of one checkpoint
+     */
+    public Trainer restoreFrom(Path other) throws IOException {
+        Optional<RunState> own = checkpoints.resume();
+        goOnFrom(own.isPresent() ? own.get() : checkpoints.restore(CheckpointStore.find(other)));
+        return this;
+    }
+
+    private void goOnFrom(RunState state) {
+        step = state.step();
+        Tensors.fill(broken, 0);
+        failed = false;
     }
 
     /**
@@ -101,7 +112,8 @@ public final class Trainer implements AutoCloseable {
      * asked for; or until {@link #stop}, which Ctrl-C and SIGTERM call too.
      *
      * @throws DivergedException if a loss or gradient was not finite; parameters are those before that step
-     * @throws IllegalStateException if the folder for checkpoints holds another run's, or after a run that failed
+     * @throws IllegalStateException if the folder for checkpoints is another run's, or after a run that failed
+     * @throws IOException if a checkpoint cannot be written: those before it stay
      */
     public void run() throws IOException {
         if (failed) {
@@ -109,10 +121,7 @@ public final class Trainer implements AutoCloseable {
                     "This run has failed in the middle of a step: go back to its newest checkpoint "
                             + "with resume(), or build a new trainer");
         }
-        if (step == 0 && checkpoints != null && checkpoints.latest().isPresent()) {
-            throw new IllegalStateException(options.workdir + " holds checkpoints of an earlier run: "
-                    + "call resume() to go on from them, or choose another folder");
-        }
+        checkpoints.claim();
         var ended = new CountDownLatch(1);
         Thread runner = Thread.currentThread();
         var onShutdown = new Thread(() -> stopAndWait(runner, ended), "nanodo-shutdown");
@@ -136,6 +145,7 @@ public final class Trainer implements AutoCloseable {
         long saved = -1;
         long evaluated = -1;
         while (step < options.steps && !stops() && batches.hasNext()) {
+            checkpoints.check();
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
             Pending previous = pending;
@@ -143,7 +153,7 @@ public final class Trainer implements AutoCloseable {
             step++;
             report(previous);
             clock.lap(Phase.REPORT);
-            if (checkpoints != null && step % options.checkpointSteps == 0) {
+            if (checkpoints.due(step)) {
                 save();
                 saved = step;
             }
@@ -152,13 +162,14 @@ public final class Trainer implements AutoCloseable {
                 evaluated = step;
             }
         }
-        if (checkpoints != null && saved != step) {
+        if (saved != step) {
             save();
         }
         if (options.evaluator != null && evaluated != step && !stops()) {
             evaluate();
         }
         reportPending();
+        checkpoints.await();
     }
 
     /**
@@ -264,18 +275,8 @@ public final class Trainer implements AutoCloseable {
 
     private void save() throws IOException {
         reportPending(); // so that nothing that is not finite is ever saved
-        var state = new RunState(step, batches.position(), dataShape());
-        checkpoints.save(
-                step, directory -> state.write(directory, model, options.data.tokenizer(), optimizer.tensors()));
+        checkpoints.save(step);
         clock.skip();
-    }
-
-    /** Reads documents of the corpus, so it is asked for once a run. */
-    private RunState.DataShape dataShape() throws IOException {
-        if (dataShape == null) {
-            dataShape = RunState.DataShape.of(options.data);
-        }
-        return dataShape;
     }
 
     private void tell(Metrics metrics) {
@@ -326,9 +327,10 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** Frees the optimizer's state and stops the data thread. The model stays open. */
+    /** Waits for the last checkpoint, frees the optimizer's state and stops the data thread. The model stays open. */
     @Override
     public void close() {
+        checkpoints.close();
         batches.close();
         optimizer.close();
         broken.close();

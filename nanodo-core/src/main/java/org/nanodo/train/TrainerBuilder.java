@@ -23,6 +23,7 @@ public final class TrainerBuilder implements Cloneable {
     Path workdir;
     long checkpointSteps = 2000;
     int keep = 3;
+    long keepEvery = Long.MAX_VALUE;
 
     TrainerBuilder(LanguageModel model) {
         this.model = model;
@@ -84,6 +85,12 @@ public final class TrainerBuilder implements Cloneable {
         this.workdir = workdir;
         this.checkpointSteps = everySteps;
         this.keep = keep;
+        return this;
+    }
+
+    /** Checkpoints of steps that this divides stay for good, besides the newest. */
+    public TrainerBuilder keepEvery(long steps) {
+        this.keepEvery = steps;
         return this;
     }
 

@@ -4,47 +4,116 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.CountDownLatch;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Tensors;
 
 class CheckpointStoreTest {
     @TempDir
     Path workdir;
 
-    @Test
-    void keepsTheNewest() throws Exception {
-        var store = new CheckpointStore(workdir, 2);
-        for (long step : new long[] {5, 100, 123_456_789_012L}) {
-            store.save(step, directory -> Files.writeString(directory.resolve("step"), "" + step));
+    private CheckpointStore store;
+
+    @AfterEach
+    void close() {
+        if (store != null) {
+            store.close();
         }
-        assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("step_00000100", "step_123456789012");
+    }
+
+    @Test
+    void keepsTheNewestAndEveryKth() throws Exception {
+        store = new CheckpointStore(workdir, 2, 100);
+        for (long step : new long[] {0, 5, 100, 130, 200, 250, 123_456_789_012L}) {
+            save(step);
+        }
+        assertThat(workdir.toFile().list())
+                .containsExactlyInAnyOrder("step_00000100", "step_00000200", "step_00000250", "step_123456789012");
         assertThat(store.latest()).hasValue(workdir.resolve("step_123456789012"));
     }
 
     @Test
-    void aSaveThatFailsLeavesThePreviousOneAndNothingElse() throws Exception {
-        var store = new CheckpointStore(workdir, 1);
-        store.save(1, directory -> Files.writeString(directory.resolve("file"), "whole"));
-        assertThatThrownBy(() -> store.save(2, directory -> {
-                    Files.writeString(directory.resolve("file"), "ha");
-                    throw new IOException("No space left on device");
-                }))
-                .hasMessage("No space left on device");
+    void aSaveCopiesAndLeavesTheWritingToAThread() throws Exception {
+        store = new CheckpointStore(workdir, 2);
+        Tensor tensor = Tensors.floats(Device.cpu(), new float[] {1, 2}, 2);
+        var goOn = new CountDownLatch(1);
+        store.save(1, new Contents().tensors("t", Map.of("t", tensor)), () -> await(goOn));
+        Tensors.fill(tensor, 7); // the next step of training
+        store.check();
+        assertThat(store.latest()).isEmpty();
+        goOn.countDown();
+        store.await();
+        try (var file = Safetensors.open(workdir.resolve("step_00000001").resolve("t"))) {
+            assertThat(Tensors.toFloats(file.read("t", Device.cpu()))).containsExactly(1, 2);
+        }
+        store.save(2, new Contents().tensors("t", Map.of("t", tensor)));
+        store.await();
+        try (var file = Safetensors.open(workdir.resolve("step_00000002").resolve("t"))) {
+            assertThat(Tensors.toFloats(file.read("t", Device.cpu()))).containsExactly(7, 7);
+        }
+    }
+
+    @Test
+    void whatOthersHaveWrittenBeforeTheCommitIsInTheManifest() throws Exception {
+        store = new CheckpointStore(workdir, 1);
+        store.save(
+                3,
+                new Contents().json("own.json", Map.of()),
+                () -> Files.writeString(workdir.resolve("step_00000003.unfinished/of-rank-1"), "slices"));
+        store.await();
+        Path checkpoint = workdir.resolve("step_00000003");
+        Manifest.verify(checkpoint);
+        assertThat(Manifest.read(checkpoint).files().keySet()).containsExactly("of-rank-1", "own.json");
+        Files.writeString(checkpoint.resolve("of-rank-1"), "Slices");
+        assertThatThrownBy(() -> Manifest.verify(checkpoint))
+                .hasMessageContaining("of-rank-1: is not as it was written");
+    }
+
+    @Test
+    void aSaveThatFailsIsToldOnceAndLeavesThePreviousOneAndNothingElse() throws Exception {
+        store = new CheckpointStore(workdir, 1);
+        save(1);
+        store.save(2, new Contents().json("a", "ha"), () -> {
+            throw new IOException("No space left on device");
+        });
+        assertThatThrownBy(() -> store.await())
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("those before it stay")
+                .hasMessageContaining("No space left on device");
+        store.check();
         assertThat(workdir.toFile().list()).containsExactly("step_00000001");
-        assertThat(store.latest().orElseThrow().resolve("file")).hasContent("whole");
+        store.save(3, new Contents().json("no/such/folder", "ha"));
+        assertThatThrownBy(() -> save(4)).hasMessageContaining("NoSuchFileException");
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000001"));
+        save(4);
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000004"));
     }
 
     @Test
     void whatADeadProcessLeftIsNoCheckpoint() throws Exception {
-        Files.createDirectories(workdir.resolve("step_00000007.unfinished"));
-        Files.writeString(workdir.resolve("step_00000007.unfinished").resolve("file"), "ha");
-        var store = new CheckpointStore(workdir, 1);
+        Path left = Files.createDirectories(workdir.resolve("step_00000007.unfinished"));
+        Files.writeString(left.resolve("file"), "ha");
+        store = new CheckpointStore(workdir, 1);
         assertThat(store.latest()).isEmpty();
-        store.save(7, directory -> Files.writeString(directory.resolve("file"), "whole"));
-        assertThat(workdir.resolve("step_00000007").resolve("file")).hasContent("whole");
+        assertThat(store.isEmpty()).isTrue();
+        save(7);
+        assertThat(workdir.resolve("step_00000007").toFile().list()).containsExactlyInAnyOrder("manifest.json", "step");
+        Files.createDirectories(left);
+        store.lock();
+        assertThat(left).doesNotExist();
     }
 
     @Test
@@ -53,5 +122,150 @@ class CheckpointStoreTest {
         assertThatThrownBy(() -> AtomicDirectory.create(target, directory -> {}))
                 .isInstanceOf(FileAlreadyExistsException.class)
                 .hasMessageContaining("model exists");
+    }
+
+    /** Every byte of every file and every length; of the manifest only white space between its words may change. */
+    @Test
+    void noFlippedByteAndNoTruncationGoesUnnoticed() throws Exception {
+        store = new CheckpointStore(workdir, 3);
+        save(1);
+        store.save(
+                2,
+                new Contents()
+                        .json("b.json", Map.of("text", "größer"))
+                        .tensors("a.safetensors", Map.of("t", Tensors.zeros(Device.cpu(), 5, 3))));
+        store.await();
+        var random = new Random(1);
+        Path newest = workdir.resolve("step_00000002");
+        for (String name : newest.toFile().list()) {
+            Path file = newest.resolve(name);
+            byte[] whole = Files.readAllBytes(file);
+            for (int i = 0; i < whole.length; i++) {
+                byte[] flipped = whole.clone();
+                flipped[i] ^= (byte) (i % 2 == 0 ? 1 << random.nextInt(8) : 1 + random.nextInt(255));
+                byte[] cut = Arrays.copyOf(whole, i);
+                for (byte[] bytes : List.of(flipped, cut)) {
+                    if (name.equals(Manifest.NAME) && withoutWhiteSpace(bytes).equals(withoutWhiteSpace(whole))) {
+                        continue;
+                    }
+                    Files.write(file, bytes);
+                    assertPassedOver(newest, name + " with another byte at " + i + ", or cut there");
+                }
+            }
+            Files.delete(file);
+            assertPassedOver(newest, name + " missing");
+            Files.write(file, whole);
+        }
+        assertThat(store.latest()).hasValue(newest);
+    }
+
+    private static String withoutWhiteSpace(byte[] bytes) {
+        return new String(bytes, StandardCharsets.ISO_8859_1).replaceAll("[ \\t\\r\\n]", "");
+    }
+
+    private static void assertPassedOver(Path checkpoint, String how) {
+        assertThatThrownBy(() -> Manifest.verify(checkpoint))
+                .as(how)
+                .isInstanceOf(CorruptFileException.class)
+                .hasMessageContaining(checkpoint.toString());
+    }
+
+    @Test
+    void fallsBackToTheNewestThatIsWholeAndGoesOnFromThere() throws Exception {
+        store = new CheckpointStore(workdir, 2);
+        save(2);
+        save(4);
+        Path broken = workdir.resolve("step_00000004");
+        Files.writeString(broken.resolve("step"), "5");
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000002"));
+        save(3); // of the run that goes on from 2
+        assertThat(workdir.toFile().list())
+                .containsExactlyInAnyOrder("step_00000002", "step_00000003", "step_00000004");
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000003"));
+        save(4);
+        assertThat(store.latest()).hasValue(broken);
+        assertThat(broken.resolveSibling("step_00000004.corrupt").resolve("step"))
+                .hasContent("5");
+    }
+
+    @Test
+    void withoutAWholeOneThereIsAnErrorInsteadOfAFreshStart() throws Exception {
+        store = new CheckpointStore(workdir, 2);
+        save(2);
+        save(4);
+        Files.delete(workdir.resolve("step_00000002/step"));
+        Files.delete(workdir.resolve("step_00000004/manifest.json"));
+        assertThatThrownBy(() -> store.latest())
+                .isInstanceOf(CorruptFileException.class)
+                .hasMessageContaining("none of the 2 checkpoints")
+                .hasMessageContaining("manifest.json: is missing");
+    }
+
+    @Test
+    void aManifestNamesFilesBesideItOnly() throws Exception {
+        Path outside = Files.writeString(workdir.resolve("outside"), "");
+        Path folder = Files.createDirectories(workdir.resolve("step_00000001"));
+        for (String name : new String[] {"../outside", outside.toString(), "manifest.json", ""}) {
+            Files.writeString(
+                    folder.resolve("manifest.json"),
+                    "{\"files\":{\"%s\":{\"length\":0,\"sha256\":\"\"}}}".formatted(name));
+            assertThatThrownBy(() -> Manifest.verify(folder)).hasMessageContaining("no name for a file");
+        }
+    }
+
+    @Test
+    void findsACheckpointByItsOwnFolderOrItsRuns() throws Exception {
+        store = new CheckpointStore(workdir, 2);
+        assertThatThrownBy(() -> CheckpointStore.find(workdir))
+                .isInstanceOf(NoSuchFileException.class)
+                .hasMessageContaining("holds no checkpoint");
+        save(2);
+        save(4);
+        assertThat(CheckpointStore.find(workdir)).isEqualTo(workdir.resolve("step_00000004"));
+        Path older = workdir.resolve("step_00000002");
+        assertThat(CheckpointStore.find(older)).isEqualTo(older);
+        Files.delete(older.resolve("step"));
+        assertThatThrownBy(() -> CheckpointStore.find(older)).hasMessageContaining("step: is missing");
+    }
+
+    @Test
+    void oneRunAtATimeHoldsAFolder() throws Exception {
+        store = new CheckpointStore(workdir, 1);
+        store.lock();
+        store.lock();
+        var second = new CheckpointStore(workdir.resolve("../" + workdir.getFileName()), 1);
+        assertThatThrownBy(second::lock)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("Another run is writing checkpoints");
+        store.close();
+        second.lock();
+        second.close();
+    }
+
+    @Test
+    void aFolderThatCannotBeWrittenIsNamedAtOnce() throws Exception {
+        Path file = Files.writeString(workdir.resolve("file"), "");
+        for (Path folder : new Path[] {file, file.resolve("below")}) {
+            store = new CheckpointStore(folder, 1);
+            assertThatThrownBy(() -> store.lock())
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("No checkpoints can be written to " + folder);
+        }
+        Path locked = Files.createDirectories(workdir.resolve("run"));
+        Files.createDirectories(locked.resolve("lock"));
+        assertThatThrownBy(() -> new CheckpointStore(locked, 1).lock()).hasMessageContaining("No checkpoints can be");
+    }
+
+    private void save(long step) throws IOException {
+        store.save(step, new Contents().json("step", step));
+        store.await();
+    }
+
+    private static void await(CountDownLatch latch) throws IOException {
+        try {
+            latch.await();
+        } catch (InterruptedException e) {
+            throw new IOException(e);
+        }
     }
 }

@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -43,6 +44,81 @@ class PackedDatasetTest {
                             1, 1, 1, 0);
             assertThat(batches.hasNext()).isFalse();
             assertThatThrownBy(batches::next).isInstanceOf(NoSuchElementException.class);
+        }
+    }
+
+    @Test
+    void aDocumentLongerThanAWindowIsEncodedOnce() {
+        var encoded = new AtomicInteger();
+        var counting = new Tokenizer() {
+            @Override
+            public int[] encode(String text) {
+                encoded.incrementAndGet();
+                return new int[text.length()];
+            }
+
+            @Override
+            public String decode(int... ids) {
+                return "";
+            }
+
+            @Override
+            public int vocabSize() {
+                return 3;
+            }
+
+            @Override
+            public Map<String, String> spec() {
+                return Map.of();
+            }
+        };
+        TextSource text = TextSource.of("short", "x".repeat(3_000_000), "short");
+        try (var batches = PackedDataset.of(text)
+                .tokenizer(counting)
+                .length(1024)
+                .batch(8)
+                .epochs(1)
+                .iterator()) {
+            int count = 0;
+            while (batches.hasNext()) {
+                batches.next();
+                count++;
+            }
+            assertThat(count).isEqualTo(367);
+        }
+        assertThat(encoded).hasValue(3);
+    }
+
+    @Test
+    void aDocumentThatCannotBeReadIsToldWhenItsTurnComes() {
+        var source = new TextSource() {
+            @Override
+            public int size() {
+                return 3;
+            }
+
+            @Override
+            public String name(int index) {
+                return "document " + index;
+            }
+
+            @Override
+            public Document read(int index) throws IOException {
+                if (index == 2) {
+                    throw new IOException("it is gone");
+                }
+                return new Document(name(index), "x".repeat(index == 0 ? 10 : 2_000_000), 0);
+            }
+        };
+        try (var batches = PackedDataset.of(source).length(1024).batch(8).iterator()) {
+            assertThat(batches.next().weight()).isPositive();
+            assertThatThrownBy(() -> {
+                        while (batches.hasNext()) {
+                            batches.next();
+                        }
+                    })
+                    .isInstanceOf(java.io.UncheckedIOException.class)
+                    .hasMessage("Could not read document 2: it is gone");
         }
     }
 

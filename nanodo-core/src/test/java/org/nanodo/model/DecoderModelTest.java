@@ -15,6 +15,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
@@ -132,6 +133,19 @@ class DecoderModelTest {
     }
 
     @Test
+    void passesOverNanodosNames() throws Exception {
+        Path file = folder.resolve("flax.safetensors");
+        FlaxNames.save(model, file, "params.");
+        try (var loaded = FlaxNames.load(file, "params.", Device.cpu());
+                var theirs = Safetensors.open(file)) {
+            assertThat(loaded.config()).isEqualTo(CONFIG);
+            assertThat(loaded.logProbs(TOKENS)).isEqualTo(model.logProbs(TOKENS));
+            assertThat(theirs.names()).contains("params.embed.embedding", "params.blocks_1.CausalAttn_0.query.kernel");
+        }
+        assertThatThrownBy(() -> FlaxNames.save(model, file, "")).hasMessageContaining("exists");
+    }
+
+    @Test
     void filesThatCannotBeAModelAreNamed() throws Exception {
         Path saved = folder.resolve("model");
         assertThatThrownBy(() -> DecoderModel.load(saved)).hasMessageContaining("not a saved model");
@@ -144,6 +158,10 @@ class DecoderModelTest {
                 .hasMessageContaining("truncated");
         Files.write(saved.resolve("model.safetensors"), whole);
         Files.writeString(saved.resolve("config.json"), CONFIG.toJson().replace("50", "60"));
+        assertThatThrownBy(() -> DecoderModel.load(saved))
+                .isInstanceOf(CorruptFileException.class)
+                .hasMessageContaining("config.json");
+        Files.delete(saved.resolve("manifest.json"));
         assertThatThrownBy(() -> DecoderModel.load(saved))
                 .isInstanceOf(CorruptFileException.class)
                 .hasMessageContaining("\"embed\" is [50, 32], the config wants [60, 32]");

@@ -1,8 +1,6 @@
 package org.nanodo.examples;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.nanodo.checkpoint.CheckpointStore;
@@ -53,7 +51,7 @@ public final class Generate implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        Path checkpoint = checkpoint();
+        Path checkpoint = CheckpointStore.find(directory);
         var tokenizer = ModelFiles.tokenizer(checkpoint);
         try (var model = DecoderModel.load(checkpoint)) {
             System.out.print(prompt);
@@ -71,15 +69,5 @@ public final class Generate implements Callable<Integer> {
             System.out.println();
         }
         return 0;
-    }
-
-    private Path checkpoint() throws IOException {
-        if (Files.exists(directory.resolve("config.json"))) {
-            return directory;
-        }
-        return new CheckpointStore(directory, 1)
-                .latest()
-                .orElseThrow(() -> new NoSuchFileException(
-                        directory + " holds no checkpoint: train one first, with TrainJava say"));
     }
 }

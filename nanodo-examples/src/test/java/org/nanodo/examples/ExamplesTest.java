@@ -45,6 +45,24 @@ class ExamplesTest {
     }
 
     @Test
+    void inspectShowsAndVerifies() throws Exception {
+        Path text = Files.writeString(folder.resolve("text"), "one two three four five six seven\n".repeat(2000));
+        Path workdir = folder.resolve("run");
+        run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir.toString());
+        assertThat(run(new Inspect(), List.of(), workdir.toString()))
+                .contains("step_00000004 is whole", "\"step\" : 4", "\"D\" : 16", "\"library\" : \"0.")
+                .contains("blocks.0.query                   F32[16, 2, 8]", "numbers")
+                .doesNotContain("m.blocks.0.query");
+        Path checkpoint = workdir.resolve("step_00000004");
+        assertThat(run(new Inspect(), List.of(), checkpoint.toString(), "--all"))
+                .contains("m.blocks.0.query");
+        byte[] bytes = Files.readAllBytes(checkpoint.resolve("model.safetensors"));
+        bytes[bytes.length - 1] ^= 1;
+        Files.write(checkpoint.resolve("model.safetensors"), bytes);
+        check(new Inspect(), "model.safetensors: is not as it was written", checkpoint.toString());
+    }
+
+    @Test
     void theDefaultTextIsOnTheClassPath() {
         String output =
                 run(new TrainJava(), TINY, "--workdir", folder.resolve("run").toString());

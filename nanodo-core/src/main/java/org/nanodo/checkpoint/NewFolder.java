@@ -1,0 +1,91 @@
+package org.nanodo.checkpoint;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.WritableByteChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** A folder that {@link AtomicDirectory} has yet to give its name. Its files are hashed on their way to the disk. */
+public final class NewFolder {
+    private final Path path;
+    private final Map<String, Manifest.Entry> written = new LinkedHashMap<>();
+
+    NewFolder(Path path) {
+        this.path = path;
+    }
+
+    /** Creates a file, which is on the disk when the channel is closed. */
+    public WritableByteChannel file(String name) throws IOException {
+        return new HashedFile(name);
+    }
+
+    public void write(String name, String text) throws IOException {
+        try (var file = file(name)) {
+            file.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
+        }
+    }
+
+    /** Lists all files that are there: those of others, too, which are read for it. */
+    void writeManifest() throws IOException {
+        try (var paths = Files.list(path)) {
+            for (Path file : (Iterable<Path>) paths::iterator) {
+                String name = file.getFileName().toString();
+                if (!written.containsKey(name)) {
+                    AtomicDirectory.force(file, StandardOpenOption.WRITE);
+                    written.put(name, Manifest.Entry.of(file));
+                }
+            }
+        }
+        write(Manifest.NAME, Json.write(new Manifest(written)) + "\n");
+    }
+
+    private final class HashedFile implements WritableByteChannel {
+        /** What is hashed is still in the cache when it is written. */
+        private static final int CHUNK = 1 << 18;
+
+        private final String name;
+        private final FileChannel channel;
+        private final MessageDigest digest = Manifest.newSha256();
+        private long length;
+
+        HashedFile(String name) throws IOException {
+            this.name = name;
+            channel = FileChannel.open(path.resolve(name), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+        }
+
+        @Override
+        public int write(ByteBuffer bytes) throws IOException {
+            int count = bytes.remaining();
+            while (bytes.hasRemaining()) {
+                ByteBuffer chunk = bytes.slice(bytes.position(), Math.min(CHUNK, bytes.remaining()));
+                digest.update(chunk.duplicate());
+                while (chunk.hasRemaining()) {
+                    channel.write(chunk);
+                }
+                bytes.position(bytes.position() + chunk.capacity());
+            }
+            length += count;
+            return count;
+        }
+
+        @Override
+        public boolean isOpen() {
+            return channel.isOpen();
+        }
+
+        @Override
+        public void close() throws IOException {
+            try (channel) {
+                channel.force(true);
+                written.put(name, Manifest.Entry.of(length, digest));
+            }
+        }
+    }
+}

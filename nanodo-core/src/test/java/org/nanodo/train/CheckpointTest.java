@@ -1,0 +1,206 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.model.DecoderModel;
+
+/** What a run does when its checkpoints or their folder are not as they should be. */
+class CheckpointTest {
+    private static final String[] FILES = {
+        "config.json", "model.safetensors", "optimizer.safetensors", "run.json", "tokenizer.json", "manifest.json"
+    };
+
+    @TempDir
+    Path workdir;
+
+    /** Every file cut at each KiB, gone, or with a byte flipped: step 2 is resumed instead of 4, with its own numbers. */
+    @Test
+    void aDamagedCheckpointIsPassedOver() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer =
+                        TrainerTest.builder(model, 4).checkpoints(workdir, 2, 2).build()) {
+            trainer.run();
+            Map<String, Tensor> atFour = TrainerTest.parameters(model);
+            Path newest = workdir.resolve("step_00000004");
+            Files.move(newest, workdir.resolve("aside"));
+            trainer.resume();
+            Map<String, Tensor> atTwo = TrainerTest.parameters(model);
+            Files.move(workdir.resolve("aside"), newest);
+            var random = new Random(1);
+            for (String name : FILES) {
+                Path file = newest.resolve(name);
+                byte[] whole = Files.readAllBytes(file);
+                var damaged = new ArrayList<byte[]>();
+                for (int length = 0; length < whole.length; length += 1024) {
+                    damaged.add(Arrays.copyOf(whole, length));
+                }
+                for (int i = 0; i < 10; i++) {
+                    byte[] flipped = whole.clone();
+                    flipped[random.nextInt(whole.length)] ^= (byte) 0x80;
+                    damaged.add(flipped);
+                }
+                for (byte[] bytes : damaged) {
+                    Files.write(file, bytes);
+                    assertThat(trainer.resume().step()).as(name).isEqualTo(2);
+                }
+                Files.delete(file);
+                assertThat(trainer.resume().step()).as(name).isEqualTo(2);
+                TrainerTest.assertSameBits(TrainerTest.parameters(model), atTwo);
+                Files.write(file, whole);
+            }
+            assertThat(trainer.resume().step()).isEqualTo(4);
+            TrainerTest.assertSameBits(TrainerTest.parameters(model), atFour);
+        }
+    }
+
+    @Test
+    void withoutAWholeCheckpointNothingStartsAfresh() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {
+            trainer.run();
+            for (String name : FILES) {
+                Path file = workdir.resolve("step_00000002").resolve(name);
+                byte[] whole = Files.readAllBytes(file);
+                Files.write(file, Arrays.copyOf(whole, whole.length / 2));
+                assertThatThrownBy(trainer::resume)
+                        .isInstanceOf(CorruptFileException.class)
+                        .hasMessageContaining("none of the 1 checkpoints is whole")
+                        .hasMessageContaining(name);
+                Files.write(file, whole);
+            }
+            trainer.resume();
+        }
+    }
+
+    /** Something is in the way of the save after step 4: the run ends with its error, and step 2 is still there. */
+    @Test
+    void aSaveThatFailsEndsTheRunAndLeavesTheOneBefore() throws Exception {
+        var steps = new ArrayList<Long>();
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 1_000_000)
+                        .checkpoints(workdir, 2, 5)
+                        .listen(metrics -> {
+                            steps.add(metrics.step());
+                            if (metrics.step() == 3) {
+                                put("in the way", workdir.resolve("step_00000004.unfinished"));
+                            }
+                        })
+                        .build()) {
+            assertThatThrownBy(trainer::run)
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("could not be written")
+                    .hasMessageContaining("step_00000004.unfinished");
+            assertThat(trainer.step()).isBetween(4L, 6L);
+            Files.delete(workdir.resolve("step_00000004.unfinished"));
+            assertThat(trainer.resume().step()).isEqualTo(2);
+        }
+        assertThat(steps).startsWith(1L, 2L, 3L, 4L);
+    }
+
+    @Test
+    void aFolderThatCannotBeWrittenIsNamedBeforeTheFirstStep() throws Exception {
+        Path file = Files.writeString(workdir.resolve("file"), "");
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 2).checkpoints(file).build()) {
+            assertThatThrownBy(trainer::run).hasMessageContaining("No checkpoints can be written to " + file);
+            assertThat(trainer.step()).isZero();
+        }
+    }
+
+    @Test
+    void goesOnFromAnotherRunsCheckpoint() throws Exception {
+        Path old = workdir.resolve("old");
+        Path own = workdir.resolve("own");
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer =
+                        TrainerTest.builder(model, 4).checkpoints(old, 2, 5).build()) {
+            trainer.run();
+        }
+        for (long steps : List.of(6L, 9L)) { // from the old run's, then from its own
+            try (var model = DecoderModel.create(TrainerTest.config(false), 99);
+                    var trainer = TrainerTest.builder(model, steps)
+                            .checkpoints(own, 2, 5)
+                            .build();
+                    var neverStopped = DecoderModel.create(TrainerTest.config(false), 1);
+                    var expected = TrainerTest.builder(neverStopped, steps).build()) {
+                assertThat(trainer.restoreFrom(old).step()).isEqualTo(steps == 6 ? 4 : 6);
+                trainer.run();
+                expected.run();
+                TrainerTest.assertSameBits(TrainerTest.parameters(model), TrainerTest.parameters(neverStopped));
+            }
+        }
+        assertThat(old.toFile().list()).containsExactlyInAnyOrder("lock", "step_00000002", "step_00000004");
+        assertThat(own.toFile().list())
+                .containsExactlyInAnyOrder("lock", "step_00000006", "step_00000008", "step_00000009");
+        try (var model = DecoderModel.create(TrainerTest.config(false), 99);
+                var trainer = TrainerTest.builder(model, 9).build()) {
+            assertThat(trainer.restoreFrom(old.resolve("step_00000002")).step()).isEqualTo(2);
+            assertThatThrownBy(() -> trainer.restoreFrom(workdir)).hasMessageContaining("holds no checkpoint");
+        }
+    }
+
+    @Test
+    void everyKthStays() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 9)
+                        .checkpoints(workdir, 1, 2)
+                        .keepEvery(4)
+                        .build()) {
+            trainer.run();
+        }
+        assertThat(workdir.toFile().list())
+                .containsExactlyInAnyOrder("lock", "step_00000004", "step_00000008", "step_00000009");
+    }
+
+    /** An optimizer with other state: the model must not be half the checkpoint's. */
+    @Test
+    void aCheckpointOfAnotherOptimizerChangesNothing() throws Exception {
+        Optimizer stateless = parameters -> new Optimizer.State() {
+            @Override
+            public void update(long step, double learningRate, Tensor gradScale, Tensor skip) {}
+
+            @Override
+            public Map<String, Tensor> tensors() {
+                return Map.of();
+            }
+
+            @Override
+            public void close() {}
+        };
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 2)
+                        .optimizer(stateless)
+                        .checkpoints(workdir)
+                        .build()) {
+            trainer.run();
+        }
+        try (var model = DecoderModel.create(TrainerTest.config(false), 2);
+                var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {
+            Map<String, Tensor> before = TrainerTest.parameters(model);
+            assertThatThrownBy(trainer::resume).hasMessageContaining("optimizer.safetensors: has no tensor \"m.");
+            TrainerTest.assertSameBits(TrainerTest.parameters(model), before);
+        }
+    }
+
+    private static void put(String text, Path file) {
+        try {
+            Files.writeString(file, text);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+package org.nanodo.examples;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.stream.LongStream;
+import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.checkpoint.Manifest;
+import org.nanodo.checkpoint.Safetensors;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Shows what is in a checkpoint and checks that it is whole. */
+@Command(
+        name = "Inspect",
+        mixinStandardHelpOptions = true,
+        description = "Verifies a checkpoint and prints its config, step, files and tensors.")
+public final class Inspect implements Callable<Integer> {
+    @Parameters(
+            paramLabel = "DIR",
+            description =
+                    "A checkpoint's folder or a saved model's, or that of a run, whose newest checkpoint is taken.")
+    private Path directory;
+
+    @Option(names = "--all", description = "List the optimizer's tensors, too.")
+    private boolean all;
+
+    public static void main(String[] args) {
+        Examples.main(new Inspect(), args);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        Path checkpoint = CheckpointStore.find(directory);
+        Manifest manifest = Manifest.read(checkpoint);
+        System.out.println(checkpoint + " is whole:");
+        manifest.files()
+                .forEach((name, file) ->
+                        System.out.printf("  %-24s %,16d bytes  SHA-256 %s%n", name, file.length(), file.sha256()));
+        for (String name : List.of("config.json", "run.json")) {
+            if (manifest.files().containsKey(name)) {
+                System.out.printf("%n%s%n%s", name, Files.readString(checkpoint.resolve(name)));
+            }
+        }
+        for (String name : manifest.files().keySet()) {
+            if (name.equals("model.safetensors") || all && name.endsWith(".safetensors")) {
+                print(checkpoint.resolve(name));
+            }
+        }
+        return 0;
+    }
+
+    private static void print(Path path) throws IOException {
+        try (var file = Safetensors.open(path)) {
+            System.out.printf("%n%s%n", path.getFileName());
+            long numbers = 0;
+            for (String name : file.names()) {
+                System.out.printf("  %-32s %s%n", name, file.describe(name));
+                numbers += LongStream.of(file.shape(name)).reduce(1, (a, b) -> a * b);
+            }
+            System.out.printf("  %d tensors, %,d numbers%n", file.names().size(), numbers);
+        }
+    }
+}
