@@ -44,10 +44,15 @@ class ArchitectureTest {
     }
 
     @Test
+    void distributed() {
+        mayImport("distributed", "runtime", "checkpoint", "data", "model", "train");
+    }
+
+    @Test
     void everyClassIsInAPackageOfTheTable() {
         classes()
                 .should()
-                .resideInAnyPackage(packages(List.of("runtime", "checkpoint", "data", "model", "train")))
+                .resideInAnyPackage(packages(List.of("runtime", "checkpoint", "data", "model", "train", "distributed")))
                 .check(classes);
     }
 

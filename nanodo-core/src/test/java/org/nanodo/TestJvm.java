@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 
 /** A fresh JVM with the class path of the tests, where natives start anew. */
 public final class TestJvm {
@@ -12,12 +13,18 @@ public final class TestJvm {
 
     /** @param command JVM options, the main class, its arguments; output and errors come as one stream */
     public static Process start(String... command) throws IOException {
+        return start(Map.of(), command);
+    }
+
+    /** @param environment what is set besides */
+    public static Process start(Map<String, String> environment, String... command) throws IOException {
         var line = new ArrayList<>(
                 List.of(System.getProperty("java.home") + File.separator + "bin" + File.separator + "java"));
         line.addAll(List.of("-cp", System.getProperty("java.class.path")));
         line.addAll(Arrays.asList(command));
         var builder = new ProcessBuilder(line).redirectErrorStream(true);
         builder.environment().remove("OMP_NUM_THREADS");
+        builder.environment().putAll(environment);
         return builder.start();
     }
 

@@ -33,7 +33,10 @@ public final class DecoderModel implements LanguageModel {
         outNorm_D = parameter(source, "out_norm", Init.ones(), config.D());
     }
 
-    /** A new model on the CPU. The same seed gives the same parameters on every device. */
+    /**
+     * A new model on the CPU. The same seed gives the same parameters on every device. Each comes into being when it is first
+     * used.
+     */
     public static DecoderModel create(TransformerConfig config, long seed) {
         return create(config, seed, Device.cpu());
     }
@@ -99,6 +102,7 @@ public final class DecoderModel implements LanguageModel {
 
     /** One pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
     private final class Block implements LanguageModel.Block {
+        private final List<Parameter> own;
         private final Parameter norm1_D;
         private final Parameter query_DxHxDh;
         private final Parameter key_DxHxDh;
@@ -113,6 +117,7 @@ public final class DecoderModel implements LanguageModel {
             long H = config.H();
             long Dh = config.Dh();
             long F = config.F();
+            int before = parameters.size();
             norm1_D = parameter(source, name + "norm1", Init.ones(), D);
             query_DxHxDh = parameter(source, name + "query", Init.xavierUniform(D, D), D, H, Dh);
             key_DxHxDh = parameter(source, name + "key", Init.xavierUniform(D, D), D, H, Dh);
@@ -121,6 +126,12 @@ public final class DecoderModel implements LanguageModel {
             norm2_D = parameter(source, name + "norm2", Init.ones(), D);
             up_DxF = parameter(source, name + "mlp_in", Init.xavierUniform(D, F), D, F);
             down_FxD = parameter(source, name + "mlp_out", Init.xavierUniform(F, D), F, D);
+            own = List.copyOf(parameters.subList(before, parameters.size()));
+        }
+
+        @Override
+        public List<Parameter> parameters() {
+            return own;
         }
 
         @Override
@@ -169,9 +180,7 @@ public final class DecoderModel implements LanguageModel {
     }
 
     private Parameter parameter(Init.Source source, String name, Init init, long... shape) {
-        Tensor tensor = source.get(name, init, shape);
-        tensor.set_requires_grad(true);
-        var parameter = new Parameter(name, tensor);
+        var parameter = new Parameter(name, shape, () -> source.get(name, init, shape));
         parameters.add(parameter);
         return parameter;
     }
@@ -199,6 +208,6 @@ public final class DecoderModel implements LanguageModel {
     /** Frees the parameters. The model cannot be used afterwards. */
     @Override
     public void close() {
-        parameters.forEach(parameter -> parameter.tensor().close());
+        parameters.forEach(Parameter::close);
     }
 }

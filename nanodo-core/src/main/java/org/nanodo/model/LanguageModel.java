@@ -17,6 +17,9 @@ import org.nanodo.runtime.Tensors;
 public interface LanguageModel extends AutoCloseable {
     /** A function of the residual stream, x_BxLxD to x_BxLxD, with parameters. */
     interface Block {
+        /** Its own, which no other block uses. */
+        List<Parameter> parameters();
+
         Tensor forward(Tensor x_BxLxD, Attention attention);
 
         default Tensor forward(Tensor x_BxLxD) {
@@ -49,7 +52,7 @@ public interface LanguageModel extends AutoCloseable {
     void close();
 
     default long parameterCount() {
-        return parameters().stream().mapToLong(p -> p.tensor().numel()).sum();
+        return parameters().stream().mapToLong(Parameter::numel).sum();
     }
 
     /**

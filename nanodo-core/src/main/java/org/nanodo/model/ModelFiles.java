@@ -107,13 +107,15 @@ public final class ModelFiles {
 
     static DecoderModel build(TransformerConfig config, Device device, Source source) throws IOException {
         try {
-            return new DecoderModel(config, device, (name, init, shape) -> {
+            var model = new DecoderModel(config, device, (name, init, shape) -> {
                 try (var scope = Scope.open()) {
                     return Scope.keep(source.read(name, shape).to(ScalarType.Float));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
             });
+            model.parameters().forEach(Parameter::tensor); // now, while the file is open
+            return model;
         } catch (UncheckedIOException e) {
             throw e.getCause();
         }

@@ -6,12 +6,16 @@ import com.sun.jna.Platform;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.chrono.Milliseconds;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.slf4j.Logger;
@@ -71,9 +75,19 @@ public final class Natives {
         }
     }
 
+    /** A time limit as LibTorch takes it. */
+    public static Milliseconds milliseconds(Duration duration) {
+        return new Milliseconds(duration.toMillis());
+    }
+
     /** Threads that matrix products run on. */
     public static int threads() {
         return threads;
+    }
+
+    /** A C string that a native library returned. */
+    public static String text(Pointer string) {
+        return new BytePointer(string).getString();
     }
 
     /** Versions, devices, threads, BLAS and the settings in force, for a log or a bug report. */

@@ -1,10 +1,12 @@
 package org.nanodo.runtime;
 
 import java.nio.ByteBuffer;
+import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
 import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.pytorch.BoolOptional;
@@ -38,6 +40,15 @@ public final class Tensors {
             Tensor floats = torch.empty(shape, Device.cpu().options(ScalarType.Float), null);
             new FloatPointer(floats.data_ptr()).put(values, 0, values.length);
             return scope.export(floats.to(device.torch(), ScalarType.Float));
+        }
+    }
+
+    public static Tensor doubles(Device device, double[] values, long... shape) {
+        try (var scope = Scope.open()) {
+            checkLength(values.length, shape);
+            Tensor doubles = torch.empty(shape, Device.cpu().options(ScalarType.Double), null);
+            new DoublePointer(doubles.data_ptr()).put(values, 0, values.length);
+            return scope.export(doubles.to(device.torch(), ScalarType.Double));
         }
     }
 
@@ -93,6 +104,18 @@ public final class Tensors {
                     tensor.detach().to(Device.cpu().torch(), ScalarType.Float).contiguous();
             float[] values = new float[Math.toIntExact(host.numel())];
             FloatBuffer buffer = host.createBuffer();
+            buffer.get(values);
+            return values;
+        }
+    }
+
+    /** All values in row-major order, as float64. Waits for the device. */
+    public static double[] toDoubles(Tensor tensor) {
+        try (var scope = Scope.open()) {
+            Tensor host =
+                    tensor.detach().to(Device.cpu().torch(), ScalarType.Double).contiguous();
+            double[] values = new double[Math.toIntExact(host.numel())];
+            DoubleBuffer buffer = host.createBuffer();
             buffer.get(values);
             return values;
         }

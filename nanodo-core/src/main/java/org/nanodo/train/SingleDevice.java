@@ -15,10 +15,14 @@ import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.Residency.Pass;
 import org.nanodo.train.StepClock.Phase;
 
-/** The engine for one device: each block is an autograd graph of its own, walked back by hand. */
-final class SingleDevice implements Engine {
+/**
+ * The engine for one device: each block is an autograd graph of its own, walked back by hand. It is also the walk for engines
+ * that move the parameters around meanwhile.
+ */
+public final class SingleDevice implements Engine {
     /**
      * The most that the logits of one chunk of tokens may take; the loss needs about three times this. Blocks beyond 64 MiB
      * are mapped anew every time ({@link org.nanodo.runtime.Natives}).
@@ -28,16 +32,27 @@ final class SingleDevice implements Engine {
     private static final Operator foreachNorm = Operator.find("aten::_foreach_norm", "Scalar");
 
     private final LanguageModel model;
+    private final Residency residency;
     private final int chunk;
 
     SingleDevice(LanguageModel model) {
-        this(model, (int)
+        this(model, Residency.ALWAYS);
+    }
+
+    /** @param residency hears where the walk is */
+    public SingleDevice(LanguageModel model, Residency residency) {
+        this(model, residency, (int)
                 Math.max(1, LOGITS_BYTES / Float.BYTES / model.config().V()));
     }
 
-    /** @param chunk tokens whose logits exist at once */
     SingleDevice(LanguageModel model, int chunk) {
+        this(model, Residency.ALWAYS, chunk);
+    }
+
+    /** @param chunk tokens whose logits exist at once */
+    private SingleDevice(LanguageModel model, Residency residency, int chunk) {
         this.model = model;
+        this.residency = residency;
         this.chunk = chunk;
     }
 
@@ -45,40 +60,55 @@ final class SingleDevice implements Engine {
     public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
-        parameters().forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
+        if (residency == Residency.ALWAYS) {
+            parameters()
+                    .forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
+        }
         try (var scope = Scope.open()) {
             Tensor y_BxL = ids(batch, batch.inputs_BxL());
+            residency.enter(Residency.ROOT, Pass.FORWARD);
             Tensor embedded_BxLxD = model.embed(y_BxL);
             var inputs = new ArrayList<Tensor>();
             var outputs = new ArrayList<Tensor>();
             Tensor x_BxLxD = embedded_BxLxD;
-            for (var block : blocks) {
+            for (int i = 0; i < blocks.size(); i++) {
                 x_BxLxD = Tensors.leaf(x_BxLxD);
                 inputs.add(x_BxLxD);
-                x_BxLxD = forward(block, x_BxLxD, !remat);
+                x_BxLxD = forward(i, x_BxLxD, !remat);
                 outputs.add(x_BxLxD);
             }
             Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
             clock.lap(Phase.FORWARD);
+            residency.enter(Residency.ROOT, Pass.BACKWARD);
             Tensor sum = headLossAndGradients(x_BxLxD, batch, loss, gradient_BxLxD, clock);
             for (int i = blocks.size() - 1; i >= 0; i--) {
+                residency.enter(i, Pass.BACKWARD);
                 try (var perBlock = Scope.open()) {
-                    Tensor output_BxLxD = remat ? forward(blocks.get(i), inputs.get(i), true) : outputs.get(i);
+                    Tensor output_BxLxD = remat ? run(blocks.get(i), inputs.get(i), true) : outputs.get(i);
                     backward(output_BxLxD, gradient_BxLxD);
                     gradient_BxLxD.close();
                     gradient_BxLxD = perBlock.export(Tensors.gradient(inputs.get(i)));
                 }
                 outputs.get(i).close();
                 inputs.get(i).close();
+                residency.leave(i, Pass.BACKWARD);
             }
             backward(embedded_BxLxD, gradient_BxLxD);
+            residency.leave(Residency.ROOT, Pass.BACKWARD);
             clock.lap(Phase.BACKWARD);
             return scope.export(sum);
         }
     }
 
+    private Tensor forward(int block, Tensor x_BxLxD, boolean forBackward) {
+        residency.enter(block, Pass.FORWARD);
+        Tensor out_BxLxD = run(model.blocks().get(block), x_BxLxD, forBackward);
+        residency.leave(block, Pass.FORWARD);
+        return out_BxLxD;
+    }
+
     /** Runs one block and frees all but its output and what its backward pass needs. */
-    private static Tensor forward(LanguageModel.Block block, Tensor x_BxLxD, boolean forBackward) {
+    private static Tensor run(LanguageModel.Block block, Tensor x_BxLxD, boolean forBackward) {
         try (var scope = Scope.open();
                 var grad = forBackward ? Grad.on() : Grad.off()) {
             return scope.export(block.forward(x_BxLxD));
@@ -127,7 +157,13 @@ final class SingleDevice implements Engine {
     public float[] tokenLosses(Batch batch) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            Tensor x_BxLxD = model.hidden(ids(batch, batch.inputs_BxL()));
+            residency.enter(Residency.ROOT, Pass.FORWARD);
+            Tensor x_BxLxD = model.embed(ids(batch, batch.inputs_BxL()));
+            for (int i = 0; i < model.blocks().size(); i++) {
+                Tensor out_BxLxD = forward(i, x_BxLxD, false);
+                x_BxLxD.close();
+                x_BxLxD = out_BxLxD;
+            }
             int T = batch.B() * batch.L();
             Tensor x_TxD = x_BxLxD.flatten(0, 1);
             Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
@@ -140,6 +176,7 @@ final class SingleDevice implements Engine {
                     System.arraycopy(Tensors.toFloats(losses_C), 0, losses, start, length);
                 }
             }
+            residency.leave(Residency.ROOT, Pass.FORWARD);
             return losses;
         }
     }

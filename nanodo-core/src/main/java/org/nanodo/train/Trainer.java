@@ -15,7 +15,9 @@ import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.data.Batch;
 import org.nanodo.data.BatchIterator;
+import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
@@ -32,6 +34,7 @@ public final class Trainer implements AutoCloseable {
     private final LanguageModel model;
     private final TrainerBuilder options;
     private final Engine engine;
+    private final Collectives ranks;
     private final Optimizer.State optimizer;
     private final BatchIterator batches;
     private final Checkpoints checkpoints;
@@ -39,20 +42,29 @@ public final class Trainer implements AutoCloseable {
     private final StepClock clock = new StepClock();
     private volatile long step;
     private volatile boolean stopping;
+    private boolean allStop; // what the ranks have agreed on
     private boolean failed;
     private Pending pending;
 
     /** What a step has yet to report: reading it at once would wait for the device. */
-    private record Pending(
-            long step, double weight, double learningRate, Map<String, Double> seconds, Tensor lossAndNorm) {}
+    private record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums) {}
 
     Trainer(TrainerBuilder options) {
         this.options = options;
         this.model = options.model;
         options.data.tokenizer().checkFits(model.config().V());
         engine = options.engine.of(model);
+        ranks = engine.ranks();
+        PackedDataset mine = options.data.shard(ranks.rank(), ranks.world());
+        TrainerBuilder.check(
+                mine.batch() / mine.world() % options.microBatches == 0,
+                "A batch of " + mine.batch() / mine.world() + " rows does not divide into " + options.microBatches
+                        + " micro-batches");
+        TrainerBuilder.check(
+                options.workdir == null || engine.parameters().equals(model.parameters()),
+                "Sharded parameters cannot be saved as checkpoints yet");
         optimizer = options.optimizer.start(engine.parameters());
-        batches = options.data.iterator();
+        batches = mine.iterator();
         checkpoints = new Checkpoints(options, optimizer, batches);
         broken = Tensors.zeros(model.device());
     }
@@ -116,6 +128,7 @@ public final class Trainer implements AutoCloseable {
         Runtime.getRuntime().addShutdownHook(onShutdown);
         failed = true; // until it has gone well
         try {
+            allStop = agree(stopping);
             loop();
             failed = false;
         } finally {
@@ -131,7 +144,7 @@ public final class Trainer implements AutoCloseable {
         clock.skip();
         long saved = -1;
         long evaluated = -1;
-        while (step < options.steps && !stopping && batches.hasNext()) {
+        while (step < options.steps && !stops() && batches.hasNext()) {
             checkpoints.check();
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
@@ -152,7 +165,7 @@ public final class Trainer implements AutoCloseable {
         if (saved != step) {
             save();
         }
-        if (options.evaluator != null && evaluated != step && !stopping) {
+        if (options.evaluator != null && evaluated != step && !stops()) {
             evaluate();
         }
         reportPending();
@@ -167,26 +180,46 @@ public final class Trainer implements AutoCloseable {
         stopping = true;
     }
 
+    /** One rank stops at once; several when all know, which is as late as the metrics. */
+    private boolean stops() {
+        return ranks.world() == 1 ? stopping : allStop;
+    }
+
+    /** Whether any rank says so. Waits for all. */
+    private boolean agree(boolean mine) {
+        try (var scope = Scope.open()) {
+            Tensor count = Tensors.floats(model.device(), new float[] {mine ? 1 : 0}, 1);
+            ranks.allReduce(count).await();
+            return count.item_float() > 0;
+        }
+    }
+
     /** Starts one step on the device and returns what to read of it later. */
     private Pending launch(Batch batch) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             checkIds(batch);
-            double weight = batch.weight() == 0 ? 1 : batch.weight(); // a batch of padding has no gradient to scale
             Tensor loss = Tensors.zeros(model.device());
             int rows = batch.B() / options.microBatches;
+            engine.begin(options.microBatches);
             for (int from = 0; from < batch.B(); from += rows) {
                 try (var on = Grad.on()) {
                     loss = engine.lossAndGradients(batch.rows(from, from + rows), options.loss, clock)
                             .add_(loss);
                 }
             }
+            float[] weightAndStop = {(float) batch.weight(), stopping ? 1 : 0};
+            Tensor sums_3 =
+                    torch.cat(new TensorVector(loss.view(1), Tensors.floats(model.device(), weightAndStop, 2)), 0);
+            ranks.allReduce(sums_3).await();
+            Tensor weight = sums_3.select(0, 1);
+            weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
             Tensor norm = engine.globalNorm();
-            Tensor notFinite = torch.isfinite(norm.add(loss)).logical_not();
+            Tensor notFinite = torch.isfinite(norm.add(sums_3.select(0, 0))).logical_not();
             broken.logical_or_(notFinite);
             // Gradients are of the summed loss: dividing by the weight makes them the mean's, dividing by more clips
             // them.
-            Tensor gradScale = norm.div(new Scalar(options.clip)).clamp_min(new Scalar(weight));
+            Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(weight);
             double learningRate = options.schedule.at(step);
             if (!(learningRate >= 0 && learningRate < Double.POSITIVE_INFINITY)) {
                 throw new IllegalArgumentException(
@@ -195,8 +228,8 @@ public final class Trainer implements AutoCloseable {
             optimizer.update(step + 1, learningRate, gradScale, broken);
             engine.clearGradients();
             clock.lap(Phase.OPTIMIZER);
-            Tensor lossAndNorm = Scope.keep(torch.stack(new TensorVector(loss, norm)));
-            return new Pending(step + 1, weight, learningRate, clock.read(), lossAndNorm);
+            Tensor sums_4 = Scope.keep(torch.cat(new TensorVector(sums_3, norm.view(1)), 0));
+            return new Pending(step + 1, learningRate, clock.read(), sums_4);
         }
     }
 
@@ -205,10 +238,12 @@ public final class Trainer implements AutoCloseable {
         if (done == null) {
             return;
         }
-        float[] lossAndNorm = Tensors.toFloats(done.lossAndNorm);
-        done.lossAndNorm.close();
-        double loss = lossAndNorm[0] / done.weight;
-        double norm = lossAndNorm[1] / done.weight;
+        float[] sums = Tensors.toFloats(done.sums);
+        done.sums.close();
+        double weight = sums[1];
+        double loss = sums[0] / weight;
+        double norm = sums[3] / weight;
+        allStop |= sums[2] > 0;
         if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
             step = done.step - 1;
             throw new DivergedException(done.step, loss, norm);
@@ -219,9 +254,9 @@ public final class Trainer implements AutoCloseable {
         values.put("learning_rate", done.learningRate);
         values.put("grads/all/norm", norm);
         values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
-        values.put("train_ntokens", done.weight);
+        values.put("train_ntokens", weight);
         double seconds = done.seconds.values().stream().mapToDouble(s -> s).sum();
-        values.put("tokens_per_sec", done.weight / seconds);
+        values.put("tokens_per_sec", weight / seconds);
         values.putAll(done.seconds);
         tell(new Metrics(done.step, values));
     }
@@ -234,7 +269,7 @@ public final class Trainer implements AutoCloseable {
 
     private void evaluate() {
         reportPending();
-        tell(new Metrics(step, options.evaluator.evaluate(engine)));
+        tell(new Metrics(step, options.evaluator.evaluate(engine, model.device())));
         clock.skip();
     }
 
@@ -250,7 +285,7 @@ public final class Trainer implements AutoCloseable {
 
     private void discardPending() {
         if (pending != null) {
-            pending.lossAndNorm.close();
+            pending.sums.close();
             pending = null;
         }
     }

@@ -106,15 +106,17 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
+    /** With an engine that is there already and stays the caller's. */
+    public TrainerBuilder engine(Engine engine) {
+        return engine(model -> engine);
+    }
+
     /** @throws IllegalArgumentException if something is missing or does not fit the model */
     public Trainer build() {
         check(data != null, "No training data: call data(PackedDataset.of(…))");
         check(steps > 0, "steps is " + steps + ": how many updates to make has to be said");
+        check(microBatches > 0, microBatches + " micro-batches: a batch is computed in one part or more");
         check(clip > 0, "clip is " + clip + ": a global norm is positive");
-        check(
-                microBatches > 0 && data.batch() / data.world() % microBatches == 0,
-                "A batch of " + data.batch() / data.world() + " rows does not divide into " + microBatches
-                        + " micro-batches");
         check(checkpointSteps > 0, "Checkpoints every " + checkpointSteps + " steps: it has to be positive");
         checkLength(data);
         if (evaluator != null) {
@@ -150,7 +152,7 @@ public final class TrainerBuilder implements Cloneable {
                         + model.config().L() + " positions of the model");
     }
 
-    private static void check(boolean holds, String otherwise) {
+    static void check(boolean holds, String otherwise) {
         if (!holds) {
             throw new IllegalArgumentException(otherwise);
         }

@@ -9,16 +9,23 @@ final class Examples {
     private Examples() {}
 
     static void main(Object command, String... args) {
-        int status = execute(command, args);
+        exit(execute(command, args));
+    }
+
+    /** Lets the main thread return after a success, which under Maven shares its JVM. */
+    static void exit(int status) {
         if (status != 0) {
             System.exit(status);
         }
     }
 
-    /** Runs a command; what a user did wrong is told in a line, not in a stack trace. */
     static int execute(Object command, String... args) {
-        return new CommandLine(command)
-                .setExecutionExceptionHandler((e, line, parsed) -> {
+        return execute(new CommandLine(command), args);
+    }
+
+    /** Runs a command; what a user did wrong is told in a line, not in a stack trace. */
+    static int execute(CommandLine command, String... args) {
+        return command.setExecutionExceptionHandler((e, line, parsed) -> {
                     if (e instanceof IOException
                             || e instanceof UncheckedIOException
                             || e instanceof IllegalArgumentException

@@ -2,8 +2,6 @@ package org.nanodo.examples;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -11,6 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
 
 class ExamplesTest {
     private static final List<String> TINY =
@@ -122,18 +121,8 @@ class ExamplesTest {
     private String run(Object command, List<String> options, String... more) {
         var args = new ArrayList<>(options);
         args.addAll(Arrays.asList(more));
-        var bytes = new ByteArrayOutputStream();
-        PrintStream out = System.out;
-        PrintStream err = System.err;
-        var print = new PrintStream(bytes, true);
-        System.setOut(print);
-        System.setErr(print);
-        try {
-            status = Examples.execute(command, args.toArray(String[]::new));
-        } finally {
-            System.setOut(out);
-            System.setErr(err);
-        }
-        return bytes.toString();
+        var console = Console.of(() -> new CommandLine(command), args.toArray(String[]::new));
+        status = console.status();
+        return console.output();
     }
 }

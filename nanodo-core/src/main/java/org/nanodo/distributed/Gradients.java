@@ -1,0 +1,146 @@
+package org.nanodo.distributed;
+
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Collectives;
+import org.nanodo.runtime.Collectives.Handle;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+
+/** A unit's gradients in float32: first this rank's own of the whole, then this rank's part of the sum over the ranks. */
+final class Gradients implements AutoCloseable {
+    private final Collectives ranks;
+    private final Device device;
+    private final long S;
+    private final long length;
+    private final List<Place> places;
+    private final List<Shard> shards;
+    private final Tensor sum_S;
+    private boolean present;
+    private Tensor whole_WxS;
+    private Tensor part_S;
+    private Handle reducing;
+
+    /** @param length of the whole without its padding */
+    Gradients(Collectives ranks, Device device, long S, long length, List<Place> places, List<Shard> shards) {
+        this.ranks = ranks;
+        this.device = device;
+        this.S = S;
+        this.length = length;
+        this.places = places;
+        this.shards = shards;
+        try (var scope = Scope.open()) {
+            sum_S = Scope.keep(Tensors.zeros(device, S));
+        }
+    }
+
+    /** What the shards' gradients are parts of, padded with zeros. */
+    Tensor sum_S() {
+        return sum_S;
+    }
+
+    /** L2 norm of this rank's part. */
+    Tensor norm() {
+        return present ? torch.linalg_vector_norm(sum_S) : Tensors.zeros(device);
+    }
+
+    /** Lets autograd add to the whole in place: for a unit that more than one graph gives gradients to. */
+    void lend() {
+        try (var scope = Scope.open()) {
+            if (whole_WxS == null) {
+                whole_WxS = Scope.keep(Tensors.zeros(device, S * ranks.world()));
+            }
+            for (Place place : places) {
+                place.tensor()
+                        .mutable_grad()
+                        .put(place.in(whole_WxS).view(place.parameter().shape()));
+            }
+        }
+    }
+
+    /** Ends {@link #lend}. */
+    void takeBack() {
+        places.forEach(place -> place.tensor().mutable_grad().reset());
+    }
+
+    /** Moves the gradients that autograd has left at the parameters to the whole, where they add up until it is reduced. */
+    void collect() {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            boolean first = whole_WxS == null;
+            if (first) {
+                whole_WxS = Scope.keep(Tensors.empty(device, ScalarType.Float, S * ranks.world()));
+                whole_WxS.narrow(0, length, S * ranks.world() - length).zero_();
+            }
+            places.forEach(place -> collect(place, first));
+        }
+    }
+
+    private void collect(Place place, boolean first) {
+        Tensor sum = place.in(whole_WxS);
+        boolean empty = first;
+        for (Tensor leaf : place.leaves()) {
+            if (leaf.grad().defined()) {
+                Tensor gradient = leaf.grad().reshape(-1);
+                if (empty) {
+                    sum.copy_(gradient);
+                } else {
+                    sum.add_(gradient);
+                }
+                empty = false;
+                leaf.mutable_grad().reset();
+            }
+        }
+        if (empty) {
+            sum.zero_(); // nothing came of this parameter
+        }
+    }
+
+    void startReduce() {
+        try (var scope = Scope.open()) {
+            part_S = Scope.keep(present ? Tensors.empty(device, ScalarType.Float, S) : new Tensor(sum_S));
+            reducing = ranks.reduceScatter(part_S, whole_WxS);
+        }
+    }
+
+    /** Waits for this rank's part and adds it to the sum. */
+    void finishReduce() {
+        reducing.await();
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            if (present) {
+                sum_S.add_(part_S);
+            }
+        }
+        present = true;
+        shards.forEach(shard -> shard.part().tensor().mutable_grad().put(shard.gradient()));
+        freeWhole();
+    }
+
+    void clear() {
+        present = false;
+        shards.forEach(shard -> shard.part().tensor().mutable_grad().reset());
+        freeWhole();
+    }
+
+    private void freeWhole() {
+        if (whole_WxS != null) {
+            whole_WxS.close();
+            whole_WxS = null;
+        }
+        if (part_S != null) {
+            part_S.close();
+            part_S = null;
+        }
+    }
+
+    @Override
+    public void close() {
+        freeWhole();
+        sum_S.close();
+    }
+}

@@ -1,0 +1,179 @@
+package org.nanodo.distributed;
+
+import java.time.Duration;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.bytedeco.pytorch.PrefixStore;
+import org.bytedeco.pytorch.Store;
+import org.bytedeco.pytorch.StringVector;
+import org.bytedeco.pytorch.TCPStore;
+import org.bytedeco.pytorch.TCPStoreOptions;
+import org.nanodo.runtime.CollectiveException;
+import org.nanodo.runtime.Collectives;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Natives;
+import org.nanodo.runtime.Scope;
+
+/**
+ * Where the processes of a run meet, one a rank: a key-value store at rank 0 or with the launcher. It follows torchrun's
+ * contract ({@code RANK}, {@code WORLD_SIZE}, {@code LOCAL_RANK}, {@code MASTER_ADDR}, {@code MASTER_PORT}), so that
+ * whatever starts PyTorch processes starts these. Without those variables, Open MPI's or Slurm's, the process is alone.
+ *
+ * <pre>{@code
+ * try (var meeting = Rendezvous.join(Duration.ofMinutes(10));
+ *      var ranks = meeting.collectives(meeting.device())) { … }
+ * }</pre>
+ */
+public final class Rendezvous implements AutoCloseable {
+    private final Launched launched;
+    private final Duration timeout;
+    private final Store server;
+    private final Store store;
+
+    private Rendezvous(Launched launched, Duration timeout) {
+        this.launched = launched;
+        this.timeout = timeout;
+        boolean alone = launched.world() == 1;
+        server = alone ? null : connect();
+        store = alone ? null : Scope.keep(new PrefixStore("nanodo/" + launched.attempt(), server));
+    }
+
+    /**
+     * Waits for all ranks.
+     *
+     * @param timeout the most that it may take, and afterwards each collective
+     * @throws IllegalArgumentException if the environment's variables contradict themselves
+     * @throws CollectiveException if not all ranks come, or others than those of this run
+     */
+    public static Rendezvous join(Duration timeout) {
+        return join(System.getenv(), timeout);
+    }
+
+    static Rendezvous join(Map<String, String> environment, Duration timeout) {
+        Natives.start();
+        var rendezvous = new Rendezvous(Launched.by(environment), timeout);
+        try {
+            rendezvous.meet();
+            return rendezvous;
+        } catch (RuntimeException e) {
+            rendezvous.close();
+            throw e;
+        }
+    }
+
+    public int rank() {
+        return launched.rank();
+    }
+
+    public int world() {
+        return launched.world();
+    }
+
+    /** This rank's CUDA device, by its number on its machine; the CPU where there are none. */
+    public Device device() {
+        return Device.cudaCount() == 0 ? Device.cpu() : Device.cuda(launched.localRank());
+    }
+
+    /** Between these devices: NCCL's between GPUs, Gloo's between CPUs. Close them before this. */
+    public Collectives collectives(Device device) {
+        if (world() == 1) {
+            return Collectives.single();
+        }
+        return device.isCpu()
+                ? GlooCollectives.of(store, rank(), world(), timeout)
+                : NcclCollectives.of(store, rank(), world(), device, timeout);
+    }
+
+    private Store connect() {
+        boolean server = launched.rank() == 0 && !launched.agentStore();
+        try (var scope = Scope.open()) {
+            return Scope.keep(new TCPStore(
+                    launched.address(),
+                    new TCPStoreOptions()
+                            .port((short) launched.port())
+                            .isServer(server)
+                            .waitWorkers(false)
+                            .timeout(Natives.milliseconds(timeout))));
+        } catch (RuntimeException e) {
+            throw new CollectiveException(
+                    server
+                            ? "Rank 0 cannot keep its store at " + place() + ": is another run using the port? "
+                                    + "Give each its own MASTER_PORT."
+                            : "Rank " + rank() + " found no store at " + place() + " within "
+                                    + Heartbeats.seconds(timeout) + ": was "
+                                    + (launched.agentStore() ? "the launcher's agent" : "rank 0") + " started there?",
+                    e);
+        }
+    }
+
+    private void meet() {
+        if (world() == 1) {
+            return;
+        }
+        String run = launched.world() + " ranks" + (launched.run().isEmpty() ? "" : " of run " + launched.run());
+        String others = store.compareSet("run", "", run);
+        if (!others.equals(run)) {
+            throw conflict(
+                    "rank " + rank() + " was started as one of " + run + ", another process as one of " + others);
+        }
+        if (store.add("arrived/" + rank(), 1) > 1) {
+            throw conflict("two processes were started as rank " + rank());
+        }
+        long end = System.nanoTime() + timeout.toNanos();
+        for (int other = 0; other < world(); other++) {
+            while (!has("arrived/" + other)) {
+                if (System.nanoTime() > end) {
+                    throw new CollectiveException("Not all " + world() + " ranks arrived at " + place() + " within "
+                            + Heartbeats.seconds(timeout) + ": rank " + rank() + " misses " + absent()
+                            + ". Was every rank started, with the same MASTER_ADDR and MASTER_PORT?");
+                }
+                throwOnConflict();
+                Heartbeats.sleep(Duration.ofMillis(10));
+            }
+        }
+        throwOnConflict();
+    }
+
+    /** Tells all who are still waiting: nobody knows which of the processes does not belong here. */
+    private CollectiveException conflict(String what) {
+        store.set("conflict", what);
+        return new CollectiveException(message(what));
+    }
+
+    private void throwOnConflict() {
+        if (has("conflict")) {
+            throw new CollectiveException(message(store.get_to_str("conflict")));
+        }
+    }
+
+    private String message(String conflict) {
+        return "At " + place() + " " + conflict + ". Is WORLD_SIZE the same everywhere, and does each run have its own "
+                + "MASTER_PORT?";
+    }
+
+    private String absent() {
+        return IntStream.range(0, world())
+                .filter(other -> !has("arrived/" + other))
+                .mapToObj(other -> "rank " + other)
+                .collect(Collectors.joining(", "));
+    }
+
+    private boolean has(String key) {
+        try (var keys = new StringVector(key)) {
+            return store.check(keys);
+        }
+    }
+
+    private String place() {
+        return launched.address() + ":" + launched.port();
+    }
+
+    @Override
+    public void close() {
+        if (store != null) {
+            store.close();
+            server.close();
+        }
+    }
+}

@@ -1,0 +1,147 @@
+package org.nanodo.distributed;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Collectives;
+import org.nanodo.runtime.Collectives.Handle;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+
+/**
+ * Parameters that are gathered and freed together. One after the other and padded to W·S elements they are one whole, of
+ * which each of W ranks keeps S. The model's own tensors have memory only while the whole is there.
+ */
+final class Unit implements AutoCloseable {
+    private final String name;
+    private final Collectives ranks;
+    private final Device device;
+    private final ScalarType type;
+    private final long S;
+    private final List<Place> places = new ArrayList<>();
+    private final List<Shard> shards = new ArrayList<>();
+    private final Tensor values_S;
+    private final Gradients gradients;
+    private Tensor gathered_WxS; // in the type of the computation
+    private Tensor whole_WxS; // the same in float32, as the model has its parameters
+    private Handle gathering;
+
+    /** Takes the parameters' values, one after the other, and their memory. */
+    Unit(String name, Collectives ranks, Device device, ScalarType type, List<Parameter> parameters) {
+        this.name = name;
+        this.ranks = ranks;
+        this.device = device;
+        this.type = type;
+        long length = parameters.stream().mapToLong(Parameter::numel).sum();
+        S = (length + ranks.world() - 1) / ranks.world();
+        try (var scope = Scope.open()) {
+            values_S = Scope.keep(Tensors.zeros(device, S));
+        }
+        gradients = new Gradients(ranks, device, S, length, places, shards);
+        long start = 0;
+        for (Parameter parameter : parameters) {
+            try (var scope = Scope.open();
+                    var off = Grad.off()) {
+                takeShard(parameter, start);
+                Tensor cast = type == ScalarType.Float ? null : cast(parameter);
+                var place = new Place(parameter, parameter.tensor(), start, cast);
+                place.drop();
+                places.add(place);
+            }
+            start += parameter.numel();
+        }
+    }
+
+    private void takeShard(Parameter parameter, long start) {
+        long mine = ranks.rank() * S;
+        long first = Math.max(start, mine);
+        long length = Math.min(start + parameter.numel(), mine + S) - first;
+        if (length > 0) {
+            Tensor part = Scope.keep(values_S.narrow(0, first - mine, length));
+            part.copy_(parameter.tensor().view(-1).narrow(0, first - start, length));
+            shards.add(new Shard(
+                    parameter,
+                    first - start,
+                    new Parameter(parameter.name(), part),
+                    Scope.keep(gradients.sum_S().narrow(0, first - mine, length))));
+        }
+    }
+
+    /** A leaf for a parameter in the type of the computation, which receives the gradients. */
+    private Tensor cast(Parameter parameter) {
+        Tensor cast = Scope.keep(parameter.tensor().to(type));
+        cast.set_requires_grad(true);
+        return cast;
+    }
+
+    String name() {
+        return name;
+    }
+
+    List<Shard> shards() {
+        return shards;
+    }
+
+    Gradients gradients() {
+        return gradients;
+    }
+
+    /** Elements that come from other ranks in one collective over the whole. */
+    long traffic() {
+        return S * (ranks.world() - 1);
+    }
+
+    /** Whether it is there or on its way. */
+    boolean isGathered() {
+        return gathered_WxS != null;
+    }
+
+    void startGather() {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            gathered_WxS = Scope.keep(Tensors.empty(device, type, S * ranks.world()));
+            gathering = ranks.allGather(gathered_WxS, values_S.to(type));
+        }
+    }
+
+    /** Waits for the values and gives them to the model's parameters. */
+    void finishGather() {
+        if (gathering == null) {
+            return;
+        }
+        gathering.await();
+        gathering = null;
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            whole_WxS = Scope.keep(gathered_WxS.to(ScalarType.Float));
+            places.forEach(place -> place.lend(whole_WxS, gathered_WxS));
+        }
+    }
+
+    /** Takes the values away again, where they are there. */
+    void free() {
+        gathering = null;
+        if (whole_WxS != null) {
+            places.forEach(Place::drop);
+            whole_WxS.close();
+            whole_WxS = null;
+        }
+        if (gathered_WxS != null) {
+            gathered_WxS.close();
+            gathered_WxS = null;
+        }
+    }
+
+    @Override
+    public void close() {
+        free();
+        shards.forEach(Shard::close);
+        places.forEach(Place::close);
+        gradients.close();
+        values_S.close();
+    }
+}
