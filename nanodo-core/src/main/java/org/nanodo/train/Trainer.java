@@ -131,12 +131,24 @@ public final class Trainer implements AutoCloseable {
             allStop = agree(stopping);
             loop();
             failed = false;
+        } catch (IOException | RuntimeException | Error e) {
+            awaitSave(e);
+            throw e;
         } finally {
             discardPending();
             engine.clearGradients(); // of a step that failed half-way
             stopping = false;
             ended.countDown();
             removeShutdownHook(onShutdown);
+        }
+    }
+
+    /** The checkpoint that a failed run goes back to may still be on its way to the disk. */
+    private void awaitSave(Throwable failure) {
+        try {
+            checkpoints.await();
+        } catch (IOException e) {
+            failure.addSuppressed(e);
         }
     }
 
