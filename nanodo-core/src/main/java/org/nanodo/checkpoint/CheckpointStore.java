@@ -1,7 +1,6 @@
 package org.nanodo.checkpoint;
 
 import java.io.IOException;
-import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -15,6 +14,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.regex.Pattern;
+import org.nanodo.runtime.BackgroundThread;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -146,7 +146,7 @@ public final class CheckpointStore implements AutoCloseable {
         Contents copy = snapshot.of(contents);
         Path target = workdir.resolve(String.format(Locale.ROOT, "step_%08d", step));
         saving = new FutureTask<>(() -> write(target, copy, beforeCommit));
-        new Thread(saving, "nanodo-checkpoint").start(); // no daemon, so that the JVM's end waits for it
+        BackgroundThread.start("nanodo-checkpoint", saving);
     }
 
     /** @throws IOException what the last save failed with, if that is known by now and was not said yet */
@@ -157,24 +157,27 @@ public final class CheckpointStore implements AutoCloseable {
     }
 
     /**
-     * Waits until the last save is on disk.
+     * Waits until the last save is on disk, even when interrupted: what it writes has to stay as it is.
      *
      * @throws IOException what it failed with, if that was not said yet
      */
     public void await() throws IOException {
-        if (saving == null) {
-            return;
-        }
-        try {
-            saving.get();
-            saving = null;
-        } catch (ExecutionException e) {
-            saving = null;
-            throw new IOException(
-                    "A checkpoint could not be written, those before it stay: " + e.getCause(), e.getCause());
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new InterruptedIOException("Interrupted while a checkpoint is written: it still is");
+        boolean interrupted = false;
+        while (saving != null) {
+            try {
+                saving.get();
+                saving = null;
+            } catch (ExecutionException e) {
+                saving = null;
+                throw new IOException(
+                        "A checkpoint could not be written, those before it stay: " + e.getCause(), e.getCause());
+            } catch (InterruptedException e) {
+                interrupted = true;
+            } finally {
+                if (interrupted && saving == null) {
+                    Thread.currentThread().interrupt();
+                }
+            }
         }
     }
 

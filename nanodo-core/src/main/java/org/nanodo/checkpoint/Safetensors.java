@@ -88,7 +88,9 @@ public final class Safetensors implements AutoCloseable {
     public Tensor read(String name, Device device) throws IOException {
         SafetensorsHeader.Entry entry = entry(name);
         try (var scope = Scope.open()) {
-            return scope.export(Tensors.to(readOnHost(entry), device));
+            Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
+            copy(entry, host);
+            return scope.export(Tensors.to(host, device));
         }
     }
 
@@ -106,14 +108,18 @@ public final class Safetensors implements AutoCloseable {
     /** Reads one tensor over an existing one of the same type and shape. */
     public void readInto(String name, Tensor target) throws IOException {
         require(name, target);
+        if (!target.is_cuda() && target.is_contiguous()) {
+            copy(entry(name), target);
+            return;
+        }
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            target.copy_(readOnHost(entry(name)));
+            target.copy_(read(name, Device.cpu()));
         }
     }
 
-    private Tensor readOnHost(SafetensorsHeader.Entry entry) throws IOException {
-        Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
+    /** Copies from the mapped file to a tensor on the host. */
+    private void copy(SafetensorsHeader.Entry entry, Tensor host) throws IOException {
         long position = dataStart + entry.offsets()[0];
         for (ByteBuffer part : Tensors.memory(host)) {
             int length = part.remaining();
@@ -127,7 +133,6 @@ public final class Safetensors implements AutoCloseable {
             }
             position += length;
         }
-        return host;
     }
 
     /**

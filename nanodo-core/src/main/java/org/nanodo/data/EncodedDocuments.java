@@ -2,13 +2,17 @@ package org.nanodo.data;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.ArrayDeque;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
+import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -20,9 +24,22 @@ final class EncodedDocuments implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EncodedDocuments.class);
     private static final int THREADS = Runtime.getRuntime().availableProcessors();
 
+    /** Short documents go to a thread by the hundred: handing a task over costs as much as encoding a kilobyte. */
+    private static final int CHUNK_TOKENS = 1 << 16;
+
+    private static final int CHUNK_DOCUMENTS = 256;
+
+    /** What may wait in memory, as far as the documents before let one guess: 16 MiB. */
+    private static final long AHEAD_TOKENS = 1 << 22;
+
+    /** Documents start to end (exclusive) in the order of an epoch, and what came of each. */
+    private record Chunk(int start, int end, Future<List<Encoded>> documents) {}
+
+    private record Encoded(int[] ids, RuntimeException failure) {}
+
     private final PackedDataset dataset;
     private final Set<Integer> warned = ConcurrentHashMap.newKeySet();
-    private final TreeMap<Integer, Future<int[]>> ahead = new TreeMap<>(); // by position in the epoch
+    private final ArrayDeque<Chunk> ahead = new ArrayDeque<>();
     private final ExecutorService encoders = Executors.newFixedThreadPool(THREADS, task -> {
         var thread = new Thread(task, "nanodo-encoder");
         thread.setDaemon(true);
@@ -30,6 +47,7 @@ final class EncodedDocuments implements AutoCloseable {
     });
     private long epoch = -1;
     private int[] order;
+    private double meanTokens = AHEAD_TOKENS; // until the first is known
 
     EncodedDocuments(PackedDataset dataset) {
         this.dataset = dataset;
@@ -42,25 +60,57 @@ final class EncodedDocuments implements AutoCloseable {
             order = dataset.shuffles() ? Shuffle.permutation(dataset.source().size(), dataset.seed(), -epoch) : null;
             ahead.clear();
         }
-        ahead.headMap(position).clear();
-        ahead.tailMap(position + THREADS, true).clear();
-        for (int next = position;
-                next < Math.min(position + THREADS, dataset.source().size());
-                next++) {
-            int index = order == null ? next : order[next];
-            ahead.computeIfAbsent(next, key -> encoders.submit(() -> ids(index)));
+        while (!ahead.isEmpty() && (ahead.peek().end <= position || ahead.peek().start > position)) {
+            ahead.poll();
         }
-        return await(ahead.get(position));
+        int end = ahead.isEmpty() ? position : ahead.getLast().end;
+        while (end < dataset.source().size()
+                && (ahead.isEmpty() || ahead.size() <= THREADS && (end - position) * meanTokens < AHEAD_TOKENS)) {
+            end = submit(end);
+        }
+        Chunk chunk = ahead.element();
+        Encoded document = await(chunk.documents).get(position - chunk.start);
+        if (document.failure != null) {
+            throw document.failure;
+        }
+        meanTokens = meanTokens == AHEAD_TOKENS ? document.ids.length : 0.9 * meanTokens + 0.1 * document.ids.length;
+        return document.ids;
     }
 
-    private static int[] await(Future<int[]> ids) {
+    private int submit(int start) {
+        int count = (int) Math.max(1, Math.min(CHUNK_DOCUMENTS, CHUNK_TOKENS / meanTokens));
+        int end = Math.min(dataset.source().size(), start + count);
+        int[] indices = IntStream.range(start, end)
+                .map(i -> order == null ? i : order[i])
+                .toArray();
+        var task = new FutureTask<>(
+                () -> Arrays.stream(indices).mapToObj(this::encoded).toList());
+        boolean all = ahead.isEmpty() && end == dataset.source().size();
+        if (all) {
+            task.run(); // nothing to wait for that could be encoded meanwhile
+        } else {
+            encoders.execute(task);
+        }
+        ahead.add(new Chunk(start, end, task));
+        return end;
+    }
+
+    private static List<Encoded> await(Future<List<Encoded>> documents) {
         try {
-            return ids.get();
+            return documents.get();
         } catch (ExecutionException e) {
-            throw e.getCause() instanceof RuntimeException failure ? failure : new IllegalStateException(e.getCause());
+            throw new IllegalStateException(e.getCause());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException("Interrupted while waiting for a document", e);
+        }
+    }
+
+    private Encoded encoded(int index) {
+        try {
+            return new Encoded(ids(index), null);
+        } catch (RuntimeException e) {
+            return new Encoded(null, e); // for when its turn comes
         }
     }
 

@@ -33,7 +33,9 @@ final class Gradients implements AutoCloseable {
         this.length = length;
         this.places = places;
         this.shards = shards;
-        sum_S = Scope.keep(Tensors.zeros(device, S));
+        try (var scope = Scope.open()) {
+            sum_S = Scope.keep(Tensors.zeros(device, S));
+        }
     }
 
     /** What the shards' gradients are parts of, padded with zeros. */

@@ -35,7 +35,7 @@ public final class Rendezvous implements AutoCloseable {
         this.launched = launched;
         this.timeout = timeout;
         boolean alone = launched.world() == 1;
-        server = alone ? null : Scope.keep(connect());
+        server = alone ? null : connect();
         store = alone ? null : Scope.keep(new PrefixStore("nanodo/" + launched.attempt(), server));
     }
 

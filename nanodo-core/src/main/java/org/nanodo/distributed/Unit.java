@@ -38,7 +38,9 @@ final class Unit implements AutoCloseable {
         this.type = type;
         long length = parameters.stream().mapToLong(Parameter::numel).sum();
         S = (length + ranks.world() - 1) / ranks.world();
-        values_S = Scope.keep(Tensors.zeros(device, S));
+        try (var scope = Scope.open()) {
+            values_S = Scope.keep(Tensors.zeros(device, S));
+        }
         gradients = new Gradients(ranks, device, S, length, places, shards);
         long start = 0;
         for (Parameter parameter : parameters) {

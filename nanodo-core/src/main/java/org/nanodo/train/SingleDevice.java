@@ -60,7 +60,10 @@ public final class SingleDevice implements Engine {
     public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
-        parameters().forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
+        if (residency == Residency.ALWAYS) {
+            parameters()
+                    .forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
+        }
         try (var scope = Scope.open()) {
             Tensor y_BxL = ids(batch, batch.inputs_BxL());
             residency.enter(Residency.ROOT, Pass.FORWARD);

@@ -67,6 +67,18 @@ class CheckpointStoreTest {
     }
 
     @Test
+    void anInterruptDoesNotTakeTheMemoryFromUnderASave() throws Exception {
+        store = new CheckpointStore(workdir, 2);
+        var goOn = new CountDownLatch(1);
+        store.save(1, new Contents().json("step", 1), () -> await(goOn));
+        Thread.currentThread().interrupt();
+        new Thread(goOn::countDown).start();
+        store.await();
+        assertThat(Thread.interrupted()).isTrue();
+        assertThat(store.latest()).isPresent();
+    }
+
+    @Test
     void whatOthersHaveWrittenBeforeTheCommitIsInTheManifest() throws Exception {
         store = new CheckpointStore(workdir, 1);
         store.save(

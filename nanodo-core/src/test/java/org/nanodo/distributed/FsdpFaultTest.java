@@ -5,10 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
-import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
@@ -131,17 +128,8 @@ class FsdpFaultTest {
     }
 
     private static List<String> survivors(int victim, String collective, int count) throws Exception {
-        int port = RankProcesses.freePort();
-        List<Map<String, String>> environments = IntStream.range(0, 3)
-                .mapToObj(rank -> RankProcesses.environment(rank, 3, port))
-                .toList();
-        var ended = new ArrayList<>(RankProcesses.runAll(
-                environments, KilledMain.class, String.valueOf(victim), collective, String.valueOf(count)));
-        assertThat(ended.remove(victim).exitCode()).isEqualTo(128 + 9);
-        assertThat(ended)
-                .allSatisfy(
-                        rank -> assertThat(rank.exitCode()).as(rank.output()).isEqualTo(1));
-        return ended.stream().map(RankProcesses.Ended::output).toList();
+        return RankProcesses.others(
+                victim, RankProcesses.environments(3), KilledMain.class, collective, String.valueOf(count));
     }
 
     /** What one rank sees or is told, all do. */

@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.data.Batch;
@@ -277,5 +278,27 @@ class FsdpTest {
     void ranksTogetherEqualOneProcess(int world) throws Exception {
         assertThat(RankProcesses.run(world, Parity.class))
                 .allSatisfy(output -> assertThat(output).contains("all equal"));
+    }
+
+    static final class NcclParity {
+        public static void main(String[] args) throws Exception {
+            try (var store = NcclStandIn.store();
+                    var ranks = NcclStandIn.collectives(store, Duration.ofSeconds(60))) {
+                Parity.checkAll(ranks);
+                ranks.barrier();
+            }
+            System.out.println("all equal");
+        }
+    }
+
+    @Test
+    void ranksTogetherEqualOneProcessThroughNccl() throws Exception {
+        NcclStandIn.assumePossible();
+        var environments = RankProcesses.environments(2);
+        for (var environment : environments) {
+            environment.putAll(NcclStandIn.environment());
+        }
+        assertThat(RankProcesses.runAll(environments, NcclParity.class))
+                .allSatisfy(rank -> assertThat(rank.output()).contains("all equal"));
     }
 }

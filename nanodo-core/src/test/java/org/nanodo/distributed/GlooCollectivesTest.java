@@ -3,10 +3,7 @@ package org.nanodo.distributed;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
-import java.util.stream.IntStream;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -40,8 +37,8 @@ class GlooCollectivesTest {
             try (var meeting = Rendezvous.join(Duration.ofSeconds(3));
                     var ranks = meeting.collectives(Device.cpu())) {
                 ranks.barrier();
-                if (ranks.rank() == Integer.parseInt(args[1])) {
-                    if (args[0].equals("dies")) {
+                if (ranks.rank() == Integer.parseInt(args[0])) {
+                    if (args[1].equals("dies")) {
                         Runtime.getRuntime().halt(9);
                     }
                     Thread.sleep(6_000);
@@ -76,15 +73,6 @@ class GlooCollectivesTest {
     }
 
     private static List<String> others(int world, int victim, String fault) throws Exception {
-        int port = RankProcesses.freePort();
-        List<Map<String, String>> environments = IntStream.range(0, world)
-                .mapToObj(rank -> RankProcesses.environment(rank, world, port))
-                .toList();
-        var ended = new ArrayList<>(RankProcesses.runAll(environments, Fault.class, fault, String.valueOf(victim)));
-        ended.remove(victim);
-        assertThat(ended)
-                .allSatisfy(
-                        rank -> assertThat(rank.exitCode()).as(rank.output()).isEqualTo(1));
-        return ended.stream().map(RankProcesses.Ended::output).toList();
+        return RankProcesses.others(victim, RankProcesses.environments(world), Fault.class, fault);
     }
 }

@@ -34,15 +34,32 @@ final class RankProcesses {
                 "MASTER_PORT", String.valueOf(port)));
     }
 
-    /** Runs all ranks to their good end and returns what they printed. */
-    static List<String> run(int world, Class<?> main, String... arguments) throws Exception {
+    /** Those of all ranks. */
+    static List<Map<String, String>> environments(int world) throws IOException {
         int port = freePort();
         List<Map<String, String>> environments = new ArrayList<>();
         for (int rank = 0; rank < world; rank++) {
             environments.add(environment(rank, world, port));
         }
-        List<Ended> ended = runAll(environments, main, arguments);
+        return environments;
+    }
+
+    /** Runs all ranks to their good end and returns what they printed. */
+    static List<String> run(int world, Class<?> main, String... arguments) throws Exception {
+        List<Ended> ended = runAll(environments(world), main, arguments);
         assertThat(ended).allSatisfy(rank -> assertThat(rank.exitCode).isZero());
+        return ended.stream().map(Ended::output).toList();
+    }
+
+    /** What the others print, who fail, when one rank does: its number is the first argument. */
+    static List<String> others(int victim, List<Map<String, String>> environments, Class<?> main, String... arguments)
+            throws Exception {
+        var all = new ArrayList<>(List.of(String.valueOf(victim)));
+        all.addAll(List.of(arguments));
+        var ended = new ArrayList<>(runAll(environments, main, all.toArray(String[]::new)));
+        ended.remove(victim);
+        assertThat(ended)
+                .allSatisfy(rank -> assertThat(rank.exitCode).as(rank.output).isEqualTo(1));
         return ended.stream().map(Ended::output).toList();
     }
 
