@@ -216,7 +216,7 @@ final class NcclCommunicator implements AutoCloseable {
         boolean alone = false;
         try {
             alone = inNccl.tryLock(1, TimeUnit.SECONDS); // or never: the thread in there hangs, and only this frees it
-            
+            nccl.ncclCommAbort(comm);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } finally {

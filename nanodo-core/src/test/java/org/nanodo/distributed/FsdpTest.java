@@ -297,6 +297,8 @@ class FsdpTest {
         var environments = RankProcesses.environments(2);
         for (var environment : environments) {
             environment.putAll(NcclStandIn.environment());
+            environment.put(
+                    "NCCL_STAND_IN_DELAY_US", "300"); // so that a result used before its handle was awaited shows
         }
         assertThat(RankProcesses.runAll(environments, NcclParity.class))
                 .allSatisfy(rank -> assertThat(rank.output()).contains("all equal"));
