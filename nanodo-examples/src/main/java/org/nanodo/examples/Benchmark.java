@@ -51,6 +51,25 @@ public final class Benchmark implements Callable<Integer> {
             this.sizes = sizes;
         }
 
+        static Preset of(String name) {
+            try {
+                return valueOf(name.toUpperCase(Locale.ROOT).replace('-', '_'));
+            } catch (IllegalArgumentException e) {
+                throw new IllegalArgumentException(
+                        "There is no preset \"" + name + "\", but shakespeare-char, gpt2-124m and nanodo-default", e);
+            }
+        }
+
+        /** Rows of a batch. */
+        int batch() {
+            return sizes[6];
+        }
+
+        /** Tokens of a row. */
+        int length() {
+            return sizes[7];
+        }
+
         TransformerConfig config(Dtype dtype, boolean remat) {
             return new TransformerConfig(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], dtype, remat);
         }
@@ -92,7 +111,7 @@ public final class Benchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        Preset chosen = preset();
+        Preset chosen = Preset.of(preset);
         TransformerConfig config = chosen.config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
         System.out.println(Natives.describe());
         var result = new LinkedHashMap<String, Object>();
@@ -102,7 +121,7 @@ public final class Benchmark implements Callable<Integer> {
         if (decode) {
             decode(config, batch == 0 ? 1 : batch, length == 0 ? config.L() : length, result);
         } else {
-            train(config, batch == 0 ? chosen.sizes[6] : batch, length == 0 ? chosen.sizes[7] : length, result);
+            train(config, batch == 0 ? chosen.batch() : batch, length == 0 ? chosen.length() : length, result);
         }
         result.put("peak_resident_mib", Memory.peakResidentBytes() >> 20);
         result.forEach((name, value) -> System.out.printf("%-22s %s%n", name, value));
@@ -197,15 +216,6 @@ public final class Benchmark implements Callable<Integer> {
         result.put("parameter_gbytes_per_sec", rounded(bytesPerSecond / 1e9));
         result.put("read_gbytes_per_sec", rounded(bandwidth / 1e9));
         result.put("read_fraction", rounded(bytesPerSecond / bandwidth));
-    }
-
-    private Preset preset() {
-        try {
-            return Preset.valueOf(preset.toUpperCase(Locale.ROOT).replace('-', '_'));
-        } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException(
-                    "There is no preset \"" + preset + "\", but " + Arrays.toString(Preset.values()), e);
-        }
     }
 
     private static String[] names(int count) {

@@ -32,14 +32,14 @@ import picocli.CommandLine.Option;
                 "Trains on random tokens, sharded over the ranks that a launcher has started (torchrun, Slurm, mpirun), "
                         + "or alone. Rank 0 prints the medians of its steps.")
 public final class FsdpBenchmark implements Callable<Integer> {
-    @Option(names = "--preset", description = "${COMPLETION-CANDIDATES}.")
-    private Benchmark.Preset preset = Benchmark.Preset.GPT2_124M;
+    @Option(names = "--preset", description = "shakespeare-char, gpt2-124m or nanodo-default.")
+    private String preset = "gpt2-124m";
 
-    @Option(names = "--batch", description = "Rows a batch over all ranks.")
-    private int batch = 8;
+    @Option(names = "--batch", description = "Rows a batch over all ranks; 0 is the preset's.")
+    private int batch;
 
-    @Option(names = "--length", description = "Tokens a row.")
-    private int length = 256;
+    @Option(names = "--length", description = "Tokens a row; 0 is the preset's.")
+    private int length;
 
     @Option(names = "--accumulate", description = "Micro-batches a step.")
     private int accumulate = 1;
@@ -74,7 +74,10 @@ public final class FsdpBenchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        TransformerConfig config = preset.config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
+        var chosen = Benchmark.Preset.of(preset);
+        batch = batch == 0 ? chosen.batch() : batch;
+        length = length == 0 ? chosen.length() : length;
+        TransformerConfig config = chosen.config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
         try (var meeting = Rendezvous.join(Duration.ofMinutes(5));
                 var ranks = meeting.collectives(meeting.device())) {
             var timeline = Timeline.of(ranks.rank());
