@@ -26,6 +26,9 @@ import org.nanodo.runtime.Scope;
  * }</pre>
  */
 public final class Rendezvous implements AutoCloseable {
+    /** How long rank 0 keeps its store after a failure, so that the others can read why. */
+    private static final Duration LINGER = Duration.ofSeconds(2);
+
     private final Launched launched;
     private final Duration timeout;
     private final Store server;
@@ -57,9 +60,21 @@ public final class Rendezvous implements AutoCloseable {
             rendezvous.meet();
             return rendezvous;
         } catch (RuntimeException e) {
+            if (rendezvous.keepsStore()) {
+                Heartbeats.sleep(LINGER);
+            }
             rendezvous.close();
-            throw e;
+            throw e instanceof CollectiveException
+                    ? e
+                    : new CollectiveException(
+                            "The store at " + rendezvous.place() + " went away while the ranks met: rank 0 has "
+                                    + "failed, its message says why",
+                            e);
         }
+    }
+
+    private boolean keepsStore() {
+        return launched.world() > 1 && launched.rank() == 0 && !launched.agentStore();
     }
 
     public int rank() {
@@ -86,7 +101,7 @@ public final class Rendezvous implements AutoCloseable {
     }
 
     private Store connect() {
-        boolean server = launched.rank() == 0 && !launched.agentStore();
+        boolean server = keepsStore();
         try (var scope = Scope.open()) {
             return Scope.keep(new TCPStore(
                     launched.address(),
