@@ -54,13 +54,7 @@ final class Decoder implements AutoCloseable {
                 var off = Grad.off()) {
             Tensor x_BxLxD = embed(rows, lengths, columns);
             mask_Bx1xLxS = mask(columns);
-            for (int i = 0; i < caches.size(); i++) {
-                try (var perBlock = Scope.open()) {
-                    Tensor out_BxLxD = perBlock.export(model.blocks().get(i).forward(x_BxLxD, caches.get(i)));
-                    x_BxLxD.close();
-                    x_BxLxD = out_BxLxD;
-                }
-            }
+            x_BxLxD = model.hidden(x_BxLxD, caches::get);
             length = columns;
             Tensor logits_Bx1xV = model.head(x_BxLxD.narrow(1, x_BxLxD.size(1) - 1, 1));
             var logits = new float[rows.length][];

@@ -1,6 +1,7 @@
 package org.nanodo.model;
 
 import java.util.List;
+import java.util.function.IntFunction;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -77,15 +78,21 @@ public interface LanguageModel extends AutoCloseable {
     /** The residual stream after the last block, y_BxL to y_BxLxD: what {@link #head} takes. */
     default Tensor hidden(Tensor y_BxL) {
         try (var scope = Scope.open()) {
-            Tensor y_BxLxD = embed(y_BxL);
-            for (Block block : blocks()) {
+            return scope.export(hidden(embed(y_BxL), block -> Attention.CAUSAL));
+        }
+    }
+
+    /** The same from embedded tokens, which it closes, with an attention of each block's own. */
+    default Tensor hidden(Tensor x_BxLxD, IntFunction<Attention> attentionOfBlock) {
+        try (var scope = Scope.open()) {
+            for (int i = 0; i < blocks().size(); i++) {
                 try (var perBlock = Scope.open()) {
-                    Tensor out_BxLxD = perBlock.export(block.forward(y_BxLxD));
-                    y_BxLxD.close();
-                    y_BxLxD = out_BxLxD;
+                    Tensor out_BxLxD = perBlock.export(blocks().get(i).forward(x_BxLxD, attentionOfBlock.apply(i)));
+                    x_BxLxD.close();
+                    x_BxLxD = out_BxLxD;
                 }
             }
-            return scope.export(y_BxLxD);
+            return scope.export(x_BxLxD);
         }
     }
 

@@ -138,9 +138,8 @@ public final class SingleDevice implements Engine {
                 clock.lap(Phase.FORWARD);
                 chunkSum.backward();
                 Tensor dLogits_CxV = Tensors.gradient(logits_CxV);
-                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk,
-                // and
-                // so would a product in bfloat16, which with its conversion takes as long as this one.
+                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk.
+                // So would a product in bfloat16, which with its conversion takes as long as this one.
                 gradient_VxD.addmm_(dLogits_CxV.t(), y_CxD.detach().to(ScalarType.Float));
                 backward(
                         y_CxD,
