@@ -84,7 +84,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
 
     private Window current() {
         if (window == null) {
-            window = get(ahead);
+            window = await(ahead);
             if (row > window.rows()) {
                 throw new IllegalArgumentException(
                         "Row " + row + " is not in this dataset: the position was taken from another one");
@@ -98,7 +98,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         return background.submit(() -> packer.window(start));
     }
 
-    private static Window get(Future<Window> future) {
+    static <T> T await(Future<T> future) {
         try {
             return future.get();
         } catch (ExecutionException e) {

@@ -7,7 +7,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -69,7 +68,7 @@ final class EncodedDocuments implements AutoCloseable {
             end = submit(end);
         }
         Chunk chunk = ahead.element();
-        Encoded document = await(chunk.documents).get(position - chunk.start);
+        Encoded document = BatchIterator.await(chunk.documents).get(position - chunk.start);
         if (document.failure != null) {
             throw document.failure;
         }
@@ -93,17 +92,6 @@ final class EncodedDocuments implements AutoCloseable {
         }
         ahead.add(new Chunk(start, end, task));
         return end;
-    }
-
-    private static List<Encoded> await(Future<List<Encoded>> documents) {
-        try {
-            return documents.get();
-        } catch (ExecutionException e) {
-            throw new IllegalStateException(e.getCause());
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IllegalStateException("Interrupted while waiting for a document", e);
-        }
     }
 
     private Encoded encoded(int index) {
