@@ -12,7 +12,6 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.bytedeco.pytorch.Store;
-import org.bytedeco.pytorch.StringVector;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Scope;
 
@@ -27,7 +26,7 @@ final class Heartbeats implements AutoCloseable {
 
     private final Store owner; // not to be collected, and its server with it, as long as others need it
     private final Store store;
-    private final String prefix;
+    private final Arrivals ranks;
     private final int rank;
     private final int world;
     private final Duration interval;
@@ -44,30 +43,20 @@ final class Heartbeats implements AutoCloseable {
     Heartbeats(Store store, String prefix, int rank, int world, Duration timeout) {
         this.owner = store;
         this.store = Scope.keep(store.clone());
-        this.prefix = prefix;
+        this.ranks = new Arrivals(this.store, prefix + "/rank/", rank, world);
         this.rank = rank;
         this.world = world;
         this.interval = Duration.ofMillis(Math.max(10, Math.min(1000, timeout.toMillis() / 10)));
-        this.store.set(key(rank), "0 0");
+        this.store.set(ranks.key(rank), "0 0");
     }
 
     /** Waits for all ranks, then beats until closed. */
     void start(Duration timeout) {
-        long end = System.nanoTime() + timeout.toNanos();
-        for (int other = 0; other < world; other++) {
-            while (!has(key(other))) {
-                if (System.nanoTime() > end) {
-                    throw new CollectiveException(
-                            "Not all " + world + " ranks arrived within " + seconds(timeout) + ": rank " + rank
-                                    + " misses " + absent() + ". Was every rank started, with the same WORLD_SIZE?");
-                }
-                sleep(Duration.ofMillis(10));
-            }
-        }
+        ranks.await(timeout, "", "WORLD_SIZE", () -> {});
         thread.scheduleAtFixedRate(
                 () -> {
                     if (!failed) {
-                        store.set(key(rank), ++beats + " " + begun);
+                        store.set(ranks.key(rank), ++beats + " " + begun);
                     }
                 },
                 0,
@@ -85,7 +74,7 @@ final class Heartbeats implements AutoCloseable {
         try {
             ask(() -> {
                 failed = true;
-                store.set(key(rank), FAILED + message);
+                store.set(ranks.key(rank), FAILED + message);
                 return null;
             });
         } catch (TimeoutException | ExecutionException e) {
@@ -123,30 +112,10 @@ final class Heartbeats implements AutoCloseable {
         }
     }
 
-    private String key(int rank) {
-        return prefix + "/rank/" + rank;
-    }
-
-    private boolean has(String key) {
-        try (var keys = new StringVector(key)) {
-            return store.check(keys);
-        }
-    }
-
-    private String absent() {
-        var absent = new StringJoiner(", ");
-        for (int other = 0; other < world; other++) {
-            if (!has(key(other))) {
-                absent.add("rank " + other);
-            }
-        }
-        return absent.toString();
-    }
-
     private List<String> read() {
         var beats = new ArrayList<String>();
         for (int other = 0; other < world; other++) {
-            beats.add(store.get_to_str(key(other)));
+            beats.add(store.get_to_str(ranks.key(other)));
         }
         return beats;
     }

@@ -2,11 +2,8 @@ package org.nanodo.distributed;
 
 import java.time.Duration;
 import java.util.Map;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import org.bytedeco.pytorch.PrefixStore;
 import org.bytedeco.pytorch.Store;
-import org.bytedeco.pytorch.StringVector;
 import org.bytedeco.pytorch.TCPStore;
 import org.bytedeco.pytorch.TCPStoreOptions;
 import org.nanodo.runtime.CollectiveException;
@@ -132,21 +129,11 @@ public final class Rendezvous implements AutoCloseable {
             throw conflict(
                     "rank " + rank() + " was started as one of " + run + ", another process as one of " + others);
         }
-        if (store.add("arrived/" + rank(), 1) > 1) {
+        var ranks = new Arrivals(store, "arrived/", rank(), world());
+        if (store.add(ranks.key(rank()), 1) > 1) {
             throw conflict("two processes were started as rank " + rank());
         }
-        long end = System.nanoTime() + timeout.toNanos();
-        for (int other = 0; other < world(); other++) {
-            while (!has("arrived/" + other)) {
-                if (System.nanoTime() > end) {
-                    throw new CollectiveException("Not all " + world() + " ranks arrived at " + place() + " within "
-                            + Heartbeats.seconds(timeout) + ": rank " + rank() + " misses " + absent()
-                            + ". Was every rank started, with the same MASTER_ADDR and MASTER_PORT?");
-                }
-                throwOnConflict();
-                Heartbeats.sleep(Duration.ofMillis(10));
-            }
-        }
+        ranks.await(timeout, " at " + place(), "MASTER_ADDR and MASTER_PORT", this::throwOnConflict);
         throwOnConflict();
     }
 
@@ -157,7 +144,7 @@ public final class Rendezvous implements AutoCloseable {
     }
 
     private void throwOnConflict() {
-        if (has("conflict")) {
+        if (Arrivals.has(store, "conflict")) {
             throw new CollectiveException(message(store.get_to_str("conflict")));
         }
     }
@@ -165,19 +152,6 @@ public final class Rendezvous implements AutoCloseable {
     private String message(String conflict) {
         return "At " + place() + " " + conflict + ". Is WORLD_SIZE the same everywhere, and does each run have its own "
                 + "MASTER_PORT?";
-    }
-
-    private String absent() {
-        return IntStream.range(0, world())
-                .filter(other -> !has("arrived/" + other))
-                .mapToObj(other -> "rank " + other)
-                .collect(Collectors.joining(", "));
-    }
-
-    private boolean has(String key) {
-        try (var keys = new StringVector(key)) {
-            return store.check(keys);
-        }
     }
 
     private String place() {
