@@ -19,7 +19,6 @@ import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.TransformerConfig;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Natives;
@@ -27,6 +26,7 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.train.Metrics;
 import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** How fast a model trains and decodes here, against what the same run measures of the machine. */
@@ -39,58 +39,13 @@ import picocli.CommandLine.Option;
                         + "a 2048 x 2048 x 2048 float32 product, measured before and after. With --decode: generates, and "
                         + "compares the bytes of the parameters read a second with the rate of a sum over 512 MiB.")
 public final class Benchmark implements Callable<Integer> {
-    /** Named sizes: D, H, L, N, V, F, rows a batch, tokens a row. */
-    enum Preset {
-        SHAKESPEARE_CHAR(128, 4, 64, 4, 65, 512, 12, 64),
-        GPT2_124M(768, 12, 1024, 12, 50_257, 3072, 4, 64),
-        NANODO_DEFAULT(512, 8, 512, 6, 32_101, 2048, 4, 512);
+    @Mixin
+    private final ModelOptions sizes = new ModelOptions("shakespeare-char");
 
-        private final int[] sizes;
-
-        Preset(int... sizes) {
-            this.sizes = sizes;
-        }
-
-        static Preset of(String name) {
-            try {
-                return valueOf(name.toUpperCase(Locale.ROOT).replace('-', '_'));
-            } catch (IllegalArgumentException e) {
-                throw new IllegalArgumentException(
-                        "There is no preset \"" + name + "\", but shakespeare-char, gpt2-124m and nanodo-default", e);
-            }
-        }
-
-        /** Rows of a batch. */
-        int batch() {
-            return sizes[6];
-        }
-
-        /** Tokens of a row. */
-        int length() {
-            return sizes[7];
-        }
-
-        TransformerConfig config(Dtype dtype, boolean remat) {
-            return new TransformerConfig(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], dtype, remat);
-        }
-    }
-
-    @Option(names = "--preset", description = "shakespeare-char, gpt2-124m or nanodo-default.")
-    private String preset = "shakespeare-char";
-
-    @Option(names = "--batch", description = "Rows a batch; 0 is the preset's, or 1 for --decode.")
-    private int batch;
-
-    @Option(names = "--length", description = "Tokens a row; 0 is the preset's, or the whole context for --decode.")
-    private int length;
-
-    @Option(names = "--bf16", description = "Compute in bfloat16.")
-    private boolean bf16;
-
-    @Option(names = "--remat", description = "Recompute blocks in the backward pass.")
-    private boolean remat;
-
-    @Option(names = "--decode", description = "Measure generation, up to --length tokens, instead of training.")
+    @Option(
+            names = "--decode",
+            description =
+                    "Measure generation instead of training: of one row and the whole context, unless said otherwise.")
     private boolean decode;
 
     @Option(names = "--warmup", description = "Steps before measuring.")
@@ -111,17 +66,16 @@ public final class Benchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        Preset chosen = Preset.of(preset);
-        TransformerConfig config = chosen.config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
+        TransformerConfig config = sizes.config();
         System.out.println(Natives.describe());
         var result = new LinkedHashMap<String, Object>();
-        result.put("preset", preset);
-        result.put("dtype", bf16 ? "bfloat16" : "float32");
+        result.put("preset", sizes.preset);
+        result.put("dtype", sizes.bf16 ? "bfloat16" : "float32");
         result.put("threads", Natives.threads());
         if (decode) {
-            decode(config, batch == 0 ? 1 : batch, length == 0 ? config.L() : length, result);
+            decode(config, sizes.batch(1), sizes.length(config.L()), result);
         } else {
-            train(config, batch == 0 ? chosen.batch() : batch, length == 0 ? chosen.length() : length, result);
+            train(config, sizes.batch(), sizes.length(), result);
         }
         result.put("peak_resident_mib", Memory.peakResidentBytes() >> 20);
         result.forEach((name, value) -> System.out.printf("%-22s %s%n", name, value));
@@ -202,7 +156,7 @@ public final class Benchmark implements Callable<Integer> {
             tokenMillis[i] = (times.get((i + 1) * B) - times.get(i * B)) / 1e6;
         }
         double millis = median(tokenMillis);
-        double bytesPerSecond = parameters * (bf16 ? 2 : 4) / millis * 1e3;
+        double bytesPerSecond = parameters * (sizes.bf16 ? 2 : 4) / millis * 1e3;
         int window = Math.min(16, tokenMillis.length);
         result.put("batch", B);
         result.put("length", L);
@@ -256,7 +210,7 @@ public final class Benchmark implements Callable<Integer> {
         return bytes / (best / 1e9);
     }
 
-    private static double median(List<Metrics> metrics, String name, String dividedBy) {
+    static double median(List<Metrics> metrics, String name, String dividedBy) {
         return median(metrics.stream()
                 .mapToDouble(m -> m.get(name) / (dividedBy == null ? 1 : m.get(dividedBy)))
                 .toArray());

@@ -14,13 +14,13 @@ import org.nanodo.distributed.GlooCollectives;
 import org.nanodo.distributed.Rendezvous;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.TransformerConfig;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Natives;
 import org.nanodo.runtime.Timeline;
 import org.nanodo.train.Metrics;
 import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** How fast a sharded model trains, and how much of the time its ranks spend on one another. */
@@ -32,23 +32,11 @@ import picocli.CommandLine.Option;
                 "Trains on random tokens, sharded over the ranks that a launcher has started (torchrun, Slurm, mpirun), "
                         + "or alone. Rank 0 prints the medians of its steps.")
 public final class FsdpBenchmark implements Callable<Integer> {
-    @Option(names = "--preset", description = "shakespeare-char, gpt2-124m or nanodo-default.")
-    private String preset = "gpt2-124m";
-
-    @Option(names = "--batch", description = "Rows a batch over all ranks; 0 is the preset's.")
-    private int batch;
-
-    @Option(names = "--length", description = "Tokens a row; 0 is the preset's.")
-    private int length;
+    @Mixin
+    private final ModelOptions sizes = new ModelOptions("gpt2-124m");
 
     @Option(names = "--accumulate", description = "Micro-batches a step.")
     private int accumulate = 1;
-
-    @Option(names = "--bf16", description = "Compute and gather in bfloat16.")
-    private boolean bf16;
-
-    @Option(names = "--remat", description = "Recompute blocks in the backward pass.")
-    private boolean remat;
 
     @Option(names = "--no-prefetch", description = "Gather a unit only when it is needed.")
     private boolean noPrefetch;
@@ -74,10 +62,7 @@ public final class FsdpBenchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        var chosen = Benchmark.Preset.of(preset);
-        batch = batch == 0 ? chosen.batch() : batch;
-        length = length == 0 ? chosen.length() : length;
-        TransformerConfig config = chosen.config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
+        TransformerConfig config = sizes.config();
         try (var meeting = Rendezvous.join(Duration.ofMinutes(5));
                 var ranks = meeting.collectives(meeting.device())) {
             var timeline = Timeline.of(ranks.rank());
@@ -97,8 +82,8 @@ public final class FsdpBenchmark implements Callable<Integer> {
                             .engine(fsdp)
                             .data(PackedDataset.of(TextSource.of("a", "b", "c", "d", "e", "f", "g"))
                                     .tokenizer(new RandomTokens(config.V()))
-                                    .length(length)
-                                    .batch(batch))
+                                    .length(sizes.length())
+                                    .batch(sizes.batch()))
                             .accumulate(accumulate)
                             .clip(1)
                             .steps(warmup + steps)
@@ -131,15 +116,11 @@ public final class FsdpBenchmark implements Callable<Integer> {
             long start,
             Fsdp.Traffic before,
             Fsdp.Traffic after) {
-        double[] seconds = measured.stream()
-                .mapToDouble(metrics -> metrics.get("train_ntokens") / metrics.get("tokens_per_sec"))
-                .sorted()
-                .toArray();
-        double step = seconds[seconds.length / 2];
+        double step = Benchmark.median(measured, "train_ntokens", "tokens_per_sec");
         print("parameters", "%,.0f", parameters);
         print("threads a rank", "%.0f", Natives.threads());
         print("step", "%.1f ms", step * 1e3);
-        print("tokens/s", "%.1f", batch * length / step);
+        print("tokens/s", "%.1f", sizes.batch() * sizes.length() / step);
         print("communication a step", "%.1f ms", millis(timeline, "collectives", start));
         print("of it waited for", "%.1f ms", millis(timeline, "wait", start));
         print("gathered a step", "%,.0f elements", (after.gathered() - before.gathered()) / counted());
