@@ -1,14 +1,12 @@
 package org.nanodo.runtime;
 
-import com.sun.jna.Library;
-import com.sun.jna.Native;
 import com.sun.jna.Platform;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** A thread for work beside the computation. */
 public final class BackgroundThread {
-    private interface CLibrary extends Library {
-        int setpriority(int which, int who, int niceness);
-    }
+    private static final Logger log = LoggerFactory.getLogger(BackgroundThread.class);
 
     private BackgroundThread() {}
 
@@ -30,11 +28,18 @@ public final class BackgroundThread {
 
     /** On Linux, where Java's own priorities do nothing and the system's are a thread's own. */
     private static void yieldToOthers() {
-        if (Platform.isLinux()) {
-            int thisThread = 0;
-            Native.load("c", CLibrary.class).setpriority(0, thisThread, 10);
-        } else {
+        if (!Platform.isLinux()) {
             Thread.currentThread().setPriority(Thread.MIN_PRIORITY);
+            return;
+        }
+        try {
+            int thisThread = 0;
+            CLibrary.load().setpriority(0, thisThread, 10);
+        } catch (LinkageError e) { // the work has to be done all the same: somebody waits for it
+            log.warn(
+                    "{} runs with the computation's priority and slows it down: {}",
+                    Thread.currentThread(),
+                    e.toString());
         }
     }
 }

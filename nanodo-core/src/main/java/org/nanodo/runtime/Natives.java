@@ -1,7 +1,5 @@
 package org.nanodo.runtime;
 
-import com.sun.jna.Library;
-import com.sun.jna.Native;
 import com.sun.jna.Platform;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -40,12 +38,6 @@ public final class Natives {
         MALLOC,
         /** LibTorch may start with a single thread. */
         THREADS
-    }
-
-    private interface CLibrary extends Library {
-        int setenv(String name, String value, int overwrite);
-
-        int mallopt(int parameter, int value);
     }
 
     private static final Logger log = LoggerFactory.getLogger(Natives.class);
@@ -184,7 +176,7 @@ public final class Natives {
 
     private static void tuneLibc(Set<Tuning> wanted) {
         try {
-            CLibrary libc = Native.load(Platform.C_LIBRARY_NAME, CLibrary.class);
+            CLibrary libc = CLibrary.load();
             if (wanted.contains(Tuning.OPENMP)) {
                 libc.setenv("OMP_WAIT_POLICY", "passive", 0);
                 libc.setenv("GOMP_SPINCOUNT", "1000", 0);
