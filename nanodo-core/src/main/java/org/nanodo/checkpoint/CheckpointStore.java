@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
@@ -20,29 +19,23 @@ import org.slf4j.LoggerFactory;
 
 /**
  * A run's checkpoints: one folder a step, {@code step_00002000}, with a {@link Manifest}. Which one is the newest is what
- * the folders say, no pointer. A save blocks for a copy in memory only; a thread of its own writes it.
+ * the folders say, no pointer. A save blocks for a copy in memory only; a thread of its own writes it. Several ranks that save
+ * together share the folder, which only rank 0 locks, reads and tidies.
  *
  * <p>Threads: one at a time may use a store.
  */
 public final class CheckpointStore implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(CheckpointStore.class);
     private static final Pattern NAME = Pattern.compile("step_\\d{8,18}");
-    private static final Pattern UNFINISHED = Pattern.compile("step_.*" + Pattern.quote(AtomicDirectory.UNFINISHED));
-
-    /** Waits until all who write into one checkpoint have written their files: the ranks of a run, say. */
-    @FunctionalInterface
-    public interface Barrier {
-        Barrier NONE = () -> {};
-
-        void await() throws IOException;
-    }
+    private static final Pattern UNFINISHED = Pattern.compile("step_\\d+(\\.rank-\\d+|(\\.rank-\\d+)?\\.unfinished)");
 
     private final Path workdir;
     private final int keep;
     private final long keepEvery;
     private final Snapshot snapshot = new Snapshot();
     private RunLock lock;
-    private FutureTask<Path> saving;
+    private Save save;
+    private FutureTask<Void> saving;
 
     /** @param keep how many checkpoints stay; older ones go when a newer one is on disk */
     public CheckpointStore(Path workdir, int keep) {
@@ -94,6 +87,11 @@ public final class CheckpointStore implements AutoCloseable {
         }
     }
 
+    /** The folder of a step's checkpoint. */
+    public Path path(long step) {
+        return workdir.resolve(String.format(Locale.ROOT, "step_%08d", step));
+    }
+
     /** Whether nothing was ever saved here. */
     public boolean isEmpty() throws IOException {
         return all().isEmpty();
@@ -128,36 +126,58 @@ public final class CheckpointStore implements AutoCloseable {
         return Optional.empty();
     }
 
-    /** The same with nobody to wait for. */
-    public void save(long step, Contents contents) throws IOException {
-        save(step, contents, Barrier.NONE);
-    }
-
     /**
      * Copies the contents and has a thread write them; waits for the save before, of which there is at most one under way.
      * A step that is there already was written from the same state and stays as it is, if it is whole.
      *
-     * @param beforeCommit called on that thread when these contents are on disk, before the checkpoint gets its name; what
-     *     others have added by then is part of it
+     * <p>Of several ranks each saves its own contents of a step. They become a checkpoint when rank 0's store hears that all are
+     * written, by {@link #commit}.
+     *
      * @throws IOException what the save before failed with
      */
-    public void save(long step, Contents contents, Barrier beforeCommit) throws IOException {
+    public void save(long step, Contents contents) throws IOException {
         await();
-        Contents copy = snapshot.of(contents);
-        Path target = workdir.resolve(String.format(Locale.ROOT, "step_%08d", step));
-        saving = new FutureTask<>(() -> write(target, copy, beforeCommit));
+        var next = new Save(path(step), snapshot.of(contents));
+        save = next;
+        saving = new FutureTask<>(() -> {
+            next.write();
+            if (contents.rank() == 0) {
+                deleteOld(step);
+            }
+            return null;
+        });
         BackgroundThread.start("nanodo-checkpoint", saving);
     }
 
-    /** @throws IOException what the last save failed with, if that is known by now and was not said yet */
-    public void check() throws IOException {
+    /**
+     * Whether this rank's contents of the last save are on disk.
+     *
+     * @throws IOException what it failed with, if that is known by now and was not said yet
+     */
+    public boolean isWritten() throws IOException {
         if (saving != null && saving.isDone()) {
+            await();
+        }
+        return save != null && save.isWritten();
+    }
+
+    /** Waits until they are. @throws IOException what it failed with, if that was not said yet */
+    public void awaitWritten() throws IOException {
+        if (saving != null && !save.awaitWritten()) {
             await();
         }
     }
 
+    /** Says that all ranks have written: rank 0's thread makes a checkpoint of it. */
+    public void commit() {
+        if (save != null) {
+            save.commit();
+        }
+    }
+
     /**
-     * Waits until the last save is on disk, even when interrupted: what it writes has to stay as it is.
+     * Waits until the last save is on disk, even when interrupted: what it writes has to stay as it is. One of several ranks'
+     * that was not committed is given up.
      *
      * @throws IOException what it failed with, if that was not said yet
      */
@@ -165,10 +185,12 @@ public final class CheckpointStore implements AutoCloseable {
         boolean interrupted = false;
         while (saving != null) {
             try {
+                save.giveUp();
                 saving.get();
                 saving = null;
             } catch (ExecutionException e) {
                 saving = null;
+                save = null;
                 throw new IOException(
                         "A checkpoint could not be written, those before it stay: " + e.getCause(), e.getCause());
             } catch (InterruptedException e) {
@@ -178,33 +200,6 @@ public final class CheckpointStore implements AutoCloseable {
                     Thread.currentThread().interrupt();
                 }
             }
-        }
-    }
-
-    private Path write(Path target, Contents contents, Barrier beforeCommit) throws IOException {
-        if (Files.exists(target)) {
-            if (isWhole(target)) {
-                return target;
-            }
-            Path aside = target.resolveSibling(target.getFileName() + ".corrupt");
-            AtomicDirectory.delete(aside);
-            Files.move(target, aside, StandardCopyOption.ATOMIC_MOVE);
-        }
-        AtomicDirectory.create(target, folder -> {
-            contents.write(folder);
-            beforeCommit.await();
-        });
-        deleteOld(step(target));
-        return target;
-    }
-
-    private static boolean isWhole(Path checkpoint) {
-        try {
-            Manifest.verify(checkpoint);
-            return true;
-        } catch (CorruptFileException e) {
-            log.warn("A checkpoint is replaced: {}", e.getMessage());
-            return false;
         }
     }
 
@@ -241,7 +236,8 @@ public final class CheckpointStore implements AutoCloseable {
         }
     }
 
-    private static long step(Path checkpoint) {
+    /** The step that a checkpoint's folder is named after. */
+    public static long step(Path checkpoint) {
         return Long.parseLong(checkpoint.getFileName().toString().substring("step_".length()));
     }
 

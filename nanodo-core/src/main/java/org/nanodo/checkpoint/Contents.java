@@ -6,37 +6,58 @@ import java.util.Map;
 import java.util.function.BiFunction;
 import org.bytedeco.pytorch.Tensor;
 
-/** What a new folder is to hold: JSON and tensors by file name. */
+/**
+ * What a new folder is to hold: JSON and tensors. Of several ranks each has its own contents: tensors, or its slices of them,
+ * go to files of its own, and JSON is rank 0's.
+ */
 public final class Contents implements AtomicDirectory.Writer {
-    private final Map<String, String> json;
-    private final Map<String, Map<String, Tensor>> tensors = new LinkedHashMap<>();
+    private final int rank;
+    private final int world;
+    private final Map<String, String> json = new LinkedHashMap<>();
+    private final Map<String, Map<String, Slice>> tensors = new LinkedHashMap<>();
 
     public Contents() {
-        this(Map.of());
+        this(0, 1);
     }
 
-    private Contents(Map<String, String> json) {
-        this.json = new LinkedHashMap<>(json);
+    public Contents(int rank, int world) {
+        this.rank = rank;
+        this.world = world;
+    }
+
+    int rank() {
+        return rank;
+    }
+
+    int world() {
+        return world;
     }
 
     /** A file with a value as it is now. */
     public Contents json(String file, Object value) {
-        json.put(file, Json.write(value) + "\n");
+        if (rank == 0) {
+            json.put(file, Json.write(value) + "\n");
+        }
         return this;
     }
 
-    /** A file with tensors as they will be when it is written, or copied by a {@link CheckpointStore}. */
-    public Contents tensors(String file, Map<String, Tensor> named) {
-        tensors.put(file, new LinkedHashMap<>(named));
+    /**
+     * Tensors as they will be when they are written, or copied by a {@link CheckpointStore}.
+     *
+     * @param set whose file is {@code set.safetensors}, or one a rank: {@link TensorSet}
+     */
+    public Contents tensors(String set, Map<String, Slice> named) {
+        tensors.put(TensorSet.file(set, rank, world), new LinkedHashMap<>(named));
         return this;
     }
 
     /** The same with other tensors. @param copy of a key, which is unique, and a tensor */
     Contents map(BiFunction<String, Tensor, Tensor> copy) {
-        var copies = new Contents(json);
+        var copies = new Contents(rank, world);
+        copies.json.putAll(json);
         tensors.forEach((file, named) -> {
-            var copied = new LinkedHashMap<String, Tensor>();
-            named.forEach((name, tensor) -> copied.put(name, copy.apply(file + "/" + name, tensor)));
+            var copied = new LinkedHashMap<String, Slice>();
+            named.forEach((name, slice) -> copied.put(name, slice.with(copy.apply(file + "/" + name, slice.values()))));
             copies.tensors.put(file, copied);
         });
         return copies;
@@ -46,7 +67,7 @@ public final class Contents implements AtomicDirectory.Writer {
     public void write(NewFolder folder) throws IOException {
         for (var file : tensors.entrySet()) {
             try (var channel = folder.file(file.getKey())) {
-                Safetensors.write(channel, file.getValue(), Map.of());
+                TensorSet.write(channel, file.getValue());
             }
         }
         for (var file : json.entrySet()) {

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.ObjectWriter;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
@@ -29,8 +30,17 @@ public final class Json {
     private Json() {}
 
     public static String write(Object value) {
+        return write(value, mapper.writer());
+    }
+
+    /** Without a line break. */
+    public static String writeLine(Object value) {
+        return write(value, mapper.writer().without(SerializationFeature.INDENT_OUTPUT));
+    }
+
+    private static String write(Object value, ObjectWriter writer) {
         try {
-            return mapper.writeValueAsString(value);
+            return writer.writeValueAsString(value);
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException(value.getClass() + " has no JSON form", e);
         }

@@ -11,6 +11,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 
 /**
  * A folder's files with their lengths and SHA-256, in {@code manifest.json}: written last, read first.
@@ -88,13 +89,13 @@ public record Manifest(Map<String, Entry> files) {
     }
 
     /** Checks some files of a folder as far as it has a manifest that lists them: folders of other origin have none. */
-    public static void verifyListed(Path directory, String... names) throws IOException {
+    public static void verifyListed(Path directory, Predicate<String> names) throws IOException {
         if (!Files.exists(directory.resolve(NAME))) {
             return;
         }
         Manifest manifest = read(directory);
-        for (String name : names) {
-            if (manifest.files.containsKey(name)) {
+        for (String name : manifest.files.keySet()) {
+            if (names.test(name)) {
                 manifest.verify(directory, name);
             }
         }

@@ -32,17 +32,17 @@ public final class NewFolder {
         }
     }
 
-    /** Lists all files that are there: those of others, too, which are read for it. */
-    void writeManifest() throws IOException {
-        try (var paths = Files.list(path)) {
-            for (Path file : (Iterable<Path>) paths::iterator) {
-                String name = file.getFileName().toString();
-                if (!written.containsKey(name)) {
-                    AtomicDirectory.force(file, StandardOpenOption.WRITE);
-                    written.put(name, Manifest.Entry.of(file));
-                }
-            }
+    /** Moves the files of a finished folder here, and deletes it. */
+    void adopt(Path other) throws IOException {
+        Map<String, Manifest.Entry> files = Manifest.read(other).files();
+        for (String name : files.keySet()) {
+            Files.move(other.resolve(name), path.resolve(name));
         }
+        written.putAll(files);
+        AtomicDirectory.delete(other);
+    }
+
+    void writeManifest() throws IOException {
         write(Manifest.NAME, Json.write(new Manifest(written)) + "\n");
     }
 

@@ -11,13 +11,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
@@ -79,9 +78,8 @@ public final class Safetensors implements AutoCloseable {
         return entry(name).shape().clone();
     }
 
-    /** Its type in the format's terms and its shape, {@code F32[768, 3072]} say. */
-    public String describe(String name) throws CorruptFileException {
-        return entry(name).toString();
+    public ScalarType type(String name) throws CorruptFileException {
+        return entry(name).scalarType();
     }
 
     /** Reads one tensor. */
@@ -89,38 +87,28 @@ public final class Safetensors implements AutoCloseable {
         SafetensorsHeader.Entry entry = entry(name);
         try (var scope = Scope.open()) {
             Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), entry.shape());
-            copy(entry, host);
+            copy(entry, 0, host);
             return scope.export(Tensors.to(host, device));
         }
     }
 
-    /** @throws CorruptFileException if there is no tensor of that name with this one's type and shape */
-    public void require(String name, Tensor target) throws CorruptFileException {
+    /** Reads elements from {@code first} on, in row-major order, over those of a contiguous tensor of the same type. */
+    void readInto(String name, long first, Tensor target) throws IOException {
         SafetensorsHeader.Entry entry = entry(name);
-        if (!entry.describes(target)) {
-            throw new CorruptFileException(
-                    file,
-                    "tensor \"" + name + "\" is " + entry + ", wanted is "
-                            + Tensors.type(target).name() + Arrays.toString(target.shape()));
+        if (target.is_cuda()) {
+            try (var scope = Scope.open()) {
+                Tensor host = Tensors.empty(Device.cpu(), entry.scalarType(), target.shape());
+                copy(entry, first, host);
+                target.copy_(host);
+            }
+        } else {
+            copy(entry, first, target);
         }
     }
 
-    /** Reads one tensor over an existing one of the same type and shape. */
-    public void readInto(String name, Tensor target) throws IOException {
-        require(name, target);
-        if (!target.is_cuda() && target.is_contiguous()) {
-            copy(entry(name), target);
-            return;
-        }
-        try (var scope = Scope.open();
-                var off = Grad.off()) {
-            target.copy_(read(name, Device.cpu()));
-        }
-    }
-
-    /** Copies from the mapped file to a tensor on the host. */
-    private void copy(SafetensorsHeader.Entry entry, Tensor host) throws IOException {
-        long position = dataStart + entry.offsets()[0];
+    /** Copies from the mapped file to a tensor on the host, which may be only a part of it. */
+    private void copy(SafetensorsHeader.Entry entry, long first, Tensor host) throws IOException {
+        long position = dataStart + entry.offsets()[0] + first * host.element_size();
         for (ByteBuffer part : Tensors.memory(host)) {
             int length = part.remaining();
             if (channel.size() < position + length) {

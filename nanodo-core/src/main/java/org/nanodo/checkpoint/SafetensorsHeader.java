@@ -3,7 +3,6 @@ package org.nanodo.checkpoint;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.SerializationFeature;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -62,10 +61,6 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entrie
             return dtype.scalarType;
         }
 
-        boolean describes(Tensor tensor) {
-            return scalarType() == Tensors.type(tensor) && Arrays.equals(shape, tensor.shape());
-        }
-
         @Override
         public String toString() {
             return dtype + Arrays.toString(shape);
@@ -92,14 +87,7 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entrie
             json.put(METADATA, metadata);
         }
         json.putAll(entries);
-        try {
-            return Json.mapper
-                    .writer()
-                    .without(SerializationFeature.INDENT_OUTPUT)
-                    .writeValueAsBytes(json);
-        } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("The metadata has no JSON form", e);
-        }
+        return Json.writeLine(json).getBytes(StandardCharsets.UTF_8);
     }
 
     /**

@@ -118,12 +118,10 @@ public final class Fsdp implements Engine, AutoCloseable {
 
     @Override
     public List<Parameter> parameters() {
-        return shards().stream().map(Shard::part).toList();
-    }
-
-    /** This rank's part of every parameter of which it has one. */
-    public List<Shard> shards() {
-        return units.all().stream().flatMap(unit -> unit.shards().stream()).toList();
+        return units.all().stream()
+                .flatMap(unit -> unit.shards().stream())
+                .map(Shard::part)
+                .toList();
     }
 
     @Override

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Collectives.Handle;
@@ -64,9 +65,7 @@ final class Unit implements AutoCloseable {
             Tensor part = Scope.keep(values_S.narrow(0, first - mine, length));
             part.copy_(parameter.tensor().view(-1).narrow(0, first - start, length));
             shards.add(new Shard(
-                    parameter,
-                    first - start,
-                    new Parameter(parameter.name(), part),
+                    new Parameter(parameter.name(), new Slice(part, parameter.shape(), first - start)),
                     Scope.keep(gradients.sum_S().narrow(0, first - mine, length))));
         }
     }

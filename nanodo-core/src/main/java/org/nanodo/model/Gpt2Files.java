@@ -16,6 +16,7 @@ import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
@@ -95,7 +96,9 @@ public final class Gpt2Files {
                 var off = Grad.off()) {
             AtomicDirectory.create(
                     directory,
-                    new Contents().json(CONFIG, Gpt2Config.of(model.config())).tensors(PARAMETERS, tensors(model)));
+                    new Contents()
+                            .json(CONFIG, Gpt2Config.of(model.config()))
+                            .tensors(ModelFiles.TENSORS, Slice.all(tensors(model))));
         }
     }
 
@@ -136,7 +139,7 @@ public final class Gpt2Files {
      * @throws CorruptFileException if the tensors are not those of the config
      */
     public static DecoderModel load(Path directory, Device device) throws IOException {
-        Manifest.verifyListed(directory, CONFIG, PARAMETERS);
+        Manifest.verifyListed(directory, Set.of(CONFIG, PARAMETERS)::contains);
         Path path = directory.resolve(CONFIG);
         TransformerConfig config = Json.read(path, Gpt2Config.class).ours(path);
         try (var scope = Scope.open();
@@ -166,7 +169,7 @@ public final class Gpt2Files {
 
         private Tensor parameter(Place place, long[] shape) throws IOException {
             String name = prefix + place.weight();
-            ModelFiles.checkShape(file, path, name, place.weightShape(shape));
+            ModelFiles.checkShape(file.shape(name), path, name, place.weightShape(shape));
             Tensor weight = file.read(name, Device.cpu());
             if (place.third >= 0) {
                 weight = weight.narrow(1, place.third * shape[0], shape[0]);

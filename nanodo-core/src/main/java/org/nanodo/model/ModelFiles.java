@@ -7,6 +7,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
@@ -17,35 +18,38 @@ import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.checkpoint.Slice;
+import org.nanodo.checkpoint.TensorSet;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 
 /**
- * A model on disk: a folder with {@code config.json} and {@code model.safetensors}, in a checkpoint also
+ * A model on disk: a folder with {@code config.json} and the {@link TensorSet} {@code model}, in a checkpoint also
  * {@code tokenizer.json}.
  */
 public final class ModelFiles {
     private static final String CONFIG = "config.json";
-    private static final String PARAMETERS = "model.safetensors";
+    static final String TENSORS = "model";
     private static final String TOKENIZER = "tokenizer.json";
 
     private ModelFiles() {}
 
     static void save(DecoderModel model, Path directory) throws IOException {
-        AtomicDirectory.create(directory, contents(model));
+        AtomicDirectory.create(directory, add(new Contents(), model, model.parameters()));
     }
 
-    /** A model's two files. */
-    public static Contents contents(LanguageModel model) {
-        var tensors = new LinkedHashMap<String, Tensor>();
-        model.parameters().forEach(parameter -> tensors.put(parameter.name(), parameter.tensor()));
-        return new Contents().json(CONFIG, model.config()).tensors(PARAMETERS, tensors);
+    /** What a folder has to hold of a model, whose parameters may be those of one rank. */
+    private static Contents add(Contents contents, LanguageModel model, List<Parameter> parameters) {
+        var slices = new LinkedHashMap<String, Slice>();
+        parameters.forEach(parameter -> slices.put(parameter.name(), parameter.slice()));
+        return contents.json(CONFIG, model.config()).tensors(TENSORS, slices);
     }
 
-    /** Those, and what {@link #tokenizer} reads. */
-    public static Contents contents(LanguageModel model, Tokenizer tokenizer) {
-        return contents(model).json(TOKENIZER, tokenizer.spec());
+    /** The same, and what {@link #tokenizer} reads. */
+    public static Contents add(
+            Contents contents, LanguageModel model, List<Parameter> parameters, Tokenizer tokenizer) {
+        return add(contents, model, parameters).json(TOKENIZER, tokenizer.spec());
     }
 
     /** The tokenizer that a checkpoint's model was trained with. */
@@ -59,10 +63,13 @@ public final class ModelFiles {
     }
 
     static DecoderModel load(Path directory, Device device) throws IOException {
-        Manifest.verifyListed(directory, CONFIG, PARAMETERS);
+        Manifest.verifyListed(directory, name -> name.equals(CONFIG) || TensorSet.isFile(TENSORS, name));
         TransformerConfig config = config(directory);
-        try (var file = Safetensors.open(directory.resolve(PARAMETERS))) {
-            return load(file, directory.resolve(PARAMETERS), config, device, UnaryOperator.identity());
+        try (var tensors = TensorSet.open(directory, TENSORS)) {
+            return build(config, device, (name, shape) -> {
+                checkShape(tensors.shape(name), directory, name, shape);
+                return tensors.read(name, device);
+            });
         }
     }
 
@@ -76,15 +83,15 @@ public final class ModelFiles {
         }
     }
 
-    /** Reads the parameters over those of a model of the same sizes. */
-    public static void loadInto(LanguageModel model, Path directory) throws IOException {
+    /** Reads the parameters that a rank has, or all, over those of a model of the same sizes. */
+    public static void loadInto(LanguageModel model, List<Parameter> parameters, Path directory) throws IOException {
         checkSizes(model, directory);
-        try (var file = Safetensors.open(directory.resolve(PARAMETERS))) {
-            for (Parameter parameter : model.parameters()) {
-                file.require(parameter.name(), parameter.tensor()); // all of them, before any is read
+        try (var tensors = TensorSet.open(directory, TENSORS)) {
+            for (Parameter parameter : parameters) {
+                tensors.require(parameter.name(), parameter.slice()); // all of them, before any is read
             }
-            for (Parameter parameter : model.parameters()) {
-                file.readInto(parameter.name(), parameter.tensor());
+            for (Parameter parameter : parameters) {
+                tensors.readInto(parameter.name(), parameter.slice());
             }
         }
     }
@@ -95,7 +102,7 @@ public final class ModelFiles {
             throws IOException {
         return build(config, device, (name, shape) -> {
             String theirs = theirName.apply(name);
-            checkShape(file, path, theirs, shape);
+            checkShape(file.shape(theirs), path, theirs, shape);
             return file.read(theirs, device);
         });
     }
@@ -121,11 +128,11 @@ public final class ModelFiles {
         }
     }
 
-    static void checkShape(Safetensors file, Path path, String name, long[] wanted) throws CorruptFileException {
-        if (!Arrays.equals(file.shape(name), wanted)) {
+    static void checkShape(long[] shape, Path path, String name, long[] wanted) throws CorruptFileException {
+        if (!Arrays.equals(shape, wanted)) {
             throw new CorruptFileException(
                     path,
-                    "tensor \"" + name + "\" is " + Arrays.toString(file.shape(name)) + ", the config wants "
+                    "tensor \"" + name + "\" is " + Arrays.toString(shape) + ", the config wants "
                             + Arrays.toString(wanted));
         }
     }

@@ -4,27 +4,40 @@ import java.util.Arrays;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Scope;
 
-/** A named float32 tensor that training changes. */
+/** A named float32 tensor that training changes, or the {@link Slice} of one that this rank has. */
 public final class Parameter implements AutoCloseable {
     private final String name;
     private final long[] shape;
+    private final long[] wholeShape;
+    private final long start;
     private final Supplier<Tensor> initial;
     private Tensor tensor;
     private Tensor cast;
     private String absence;
 
     public Parameter(String name, Tensor tensor) {
-        this(name, tensor.shape(), () -> tensor);
-        this.tensor = tensor;
+        this(name, Slice.all(tensor));
+    }
+
+    public Parameter(String name, Slice slice) {
+        this(name, slice.values().shape(), slice.shape(), slice.start(), slice::values);
+        tensor = slice.values();
     }
 
     /** @param initial makes the values when they are first asked for: whoever shards a model asks for one at a time */
     public Parameter(String name, long[] shape, Supplier<Tensor> initial) {
+        this(name, shape, shape, 0, initial);
+    }
+
+    private Parameter(String name, long[] shape, long[] wholeShape, long start, Supplier<Tensor> initial) {
         this.name = name;
         this.shape = shape.clone();
+        this.wholeShape = wholeShape.clone();
+        this.start = start;
         this.initial = initial;
     }
 
@@ -51,6 +64,11 @@ public final class Parameter implements AutoCloseable {
             tensor.set_requires_grad(true);
         }
         return tensor;
+    }
+
+    /** Which elements of the model's parameter it is: all, unless the model is sharded. */
+    public Slice slice() {
+        return new Slice(tensor(), wholeShape, start);
     }
 
     /** Says that its tensor cannot be used now, and why; null ends that. */

@@ -7,7 +7,9 @@ import java.util.Map;
 import java.util.function.Predicate;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.Tensor;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Scope;
@@ -62,12 +64,14 @@ public record AdamW(double b1, double b2, double eps, double weightDecay, Predic
     private final class Moments implements State {
         private static final Operator fusedAdamW = Operator.find("aten::_fused_adamw_", "");
 
-        private final Map<String, Tensor> tensors = new LinkedHashMap<>();
+        private final Map<String, Slice> tensors = new LinkedHashMap<>();
         private final List<Group> groups = new ArrayList<>();
         private final Tensor step;
 
         Moments(List<Parameter> parameters) {
-            step = Scope.keep(parameters.get(0).tensor().new_zeros(new long[0]));
+            step = parameters.isEmpty() // of few parameters the last of many ranks may have none
+                    ? Scope.keep(Tensors.zeros(Device.cpu()))
+                    : Scope.keep(parameters.get(0).tensor().new_zeros(new long[0]));
             var decayed = parameters.stream().filter(p -> decays.test(p.name())).toList();
             var others = parameters.stream().filter(p -> !decays.test(p.name())).toList();
             groups.add(new Group(decayed, weightDecay));
@@ -93,8 +97,8 @@ public record AdamW(double b1, double b2, double eps, double weightDecay, Predic
                     var steps = new ArrayList<Tensor>();
                     for (Parameter p : parameters) {
                         values.add(p.tensor());
-                        firsts.add(moment("m." + p.name(), p.tensor()));
-                        seconds.add(moment("v." + p.name(), p.tensor()));
+                        firsts.add(moment("m." + p.name(), p));
+                        seconds.add(moment("v." + p.name(), p));
                         steps.add(step);
                     }
                     this.values = Scope.keep(Operator.list(values));
@@ -129,9 +133,9 @@ public record AdamW(double b1, double b2, double eps, double weightDecay, Predic
             }
         }
 
-        private Tensor moment(String name, Tensor parameter) {
-            Tensor zeros = Scope.keep(parameter.new_zeros(parameter.shape()));
-            tensors.put(name, zeros);
+        private Tensor moment(String name, Parameter parameter) {
+            Tensor zeros = Scope.keep(parameter.tensor().new_zeros(parameter.shape()));
+            tensors.put(name, parameter.slice().with(zeros));
             return zeros;
         }
 
@@ -149,14 +153,14 @@ public record AdamW(double b1, double b2, double eps, double weightDecay, Predic
         }
 
         @Override
-        public Map<String, Tensor> tensors() {
+        public Map<String, Slice> tensors() {
             return tensors;
         }
 
         @Override
         public void close() {
             groups.forEach(Group::close);
-            tensors.values().forEach(Tensor::close);
+            tensors.values().forEach(slice -> slice.values().close());
             step.close();
         }
     }

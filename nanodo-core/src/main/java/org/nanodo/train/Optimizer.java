@@ -3,6 +3,7 @@ package org.nanodo.train;
 import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.model.Parameter;
 
 /** A rule that turns gradients into updates. */
@@ -22,8 +23,11 @@ public interface Optimizer {
          */
         void update(long step, double learningRate, Tensor gradScale, Tensor skip);
 
-        /** Everything that a checkpoint has to hold to go on, by name. */
-        Map<String, Tensor> tensors();
+        /**
+         * Everything that a checkpoint has to hold to go on, by name. What is a {@link Slice} like its parameter's can be read
+         * back on another number of ranks; what is whole has to be the same on all ranks.
+         */
+        Map<String, Slice> tensors();
 
         @Override
         void close();

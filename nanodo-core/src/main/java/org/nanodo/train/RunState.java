@@ -6,11 +6,11 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.Generator;
-import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.Json;
-import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.checkpoint.Slice;
+import org.nanodo.checkpoint.TensorSet;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.Position;
 import org.nanodo.data.Tokenizer;
@@ -20,7 +20,7 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 
 /**
- * A checkpoint's folder: model, tokenizer, {@code optimizer.safetensors} with the moments and the state of LibTorch's
+ * A checkpoint's folder: model, tokenizer, the {@link TensorSet} {@code optimizer} with the moments and the state of LibTorch's
  * random numbers, and this record as {@code run.json}.
  *
  * @param step updates made
@@ -30,7 +30,7 @@ import org.nanodo.runtime.Scope;
  */
 record RunState(long step, Position position, DataShape data, String library) {
     private static final String RUN = "run.json";
-    private static final String OPTIMIZER = "optimizer.safetensors";
+    private static final String OPTIMIZER = "optimizer";
     private static final String RANDOM = "random_state";
 
     /** All that a data position depends on. */
@@ -55,15 +55,24 @@ record RunState(long step, Position position, DataShape data, String library) {
         }
     }
 
-    Contents contents(LanguageModel model, Tokenizer tokenizer, Map<String, Tensor> optimizer) {
+    /** What the engine's rank writes of a checkpoint. */
+    Contents contents(LanguageModel model, Engine engine, Tokenizer tokenizer, Map<String, Slice> optimizer) {
         var tensors = new LinkedHashMap<>(optimizer);
-        tensors.put(RANDOM, torch.getDefaultCPUGenerator().get_state());
-        return ModelFiles.contents(model, tokenizer).json(RUN, this).tensors(OPTIMIZER, tensors);
+        tensors.put(RANDOM, Slice.all(torch.getDefaultCPUGenerator().get_state()));
+        var contents = new Contents(engine.ranks().rank(), engine.ranks().world());
+        return ModelFiles.add(contents, model, engine.parameters(), tokenizer)
+                .json(RUN, this)
+                .tensors(OPTIMIZER, tensors);
     }
 
-    /** Reads a checkpoint over a model and an optimizer's state. */
+    /** Reads a checkpoint, or what the engine's rank needs of it, over a model and an optimizer's state. */
     static RunState read(
-            Path directory, LanguageModel model, DataShape data, Tokenizer tokenizer, Map<String, Tensor> optimizer)
+            Path directory,
+            LanguageModel model,
+            Engine engine,
+            DataShape data,
+            Tokenizer tokenizer,
+            Map<String, Slice> optimizer)
             throws IOException {
         RunState state = Json.read(directory.resolve(RUN), RunState.class);
         if (!state.data.equals(data)) {
@@ -74,17 +83,17 @@ record RunState(long step, Position position, DataShape data, String library) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
         }
         ModelFiles.checkSizes(model, directory);
-        try (var file = Safetensors.open(directory.resolve(OPTIMIZER));
+        try (var tensors = TensorSet.open(directory, OPTIMIZER);
                 var scope = Scope.open()) {
-            for (var tensor : optimizer.entrySet()) {
-                file.require(tensor.getKey(), tensor.getValue()); // all of them, before any is read
+            for (var moment : optimizer.entrySet()) {
+                tensors.require(moment.getKey(), moment.getValue()); // all of them, before any is read
             }
-            ModelFiles.loadInto(model, directory);
-            for (var tensor : optimizer.entrySet()) {
-                file.readInto(tensor.getKey(), tensor.getValue());
+            ModelFiles.loadInto(model, engine.parameters(), directory);
+            for (var moment : optimizer.entrySet()) {
+                tensors.readInto(moment.getKey(), moment.getValue());
             }
             Generator random = torch.getDefaultCPUGenerator();
-            random.set_state(file.read(RANDOM, Device.cpu()));
+            random.set_state(tensors.read(RANDOM, Device.cpu()));
         }
         return state;
     }

@@ -11,12 +11,12 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
-import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.data.Batch;
 import org.nanodo.data.BatchIterator;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
@@ -37,6 +37,7 @@ public final class Trainer implements AutoCloseable {
     private final Collectives ranks;
     private final Optimizer.State optimizer;
     private final BatchIterator batches;
+    private final Together together;
     private final Checkpoints checkpoints;
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
     private final StepClock clock = new StepClock();
@@ -60,12 +61,10 @@ public final class Trainer implements AutoCloseable {
                 mine.batch() / mine.world() % options.microBatches == 0,
                 "A batch of " + mine.batch() / mine.world() + " rows does not divide into " + options.microBatches
                         + " micro-batches");
-        TrainerBuilder.check(
-                options.workdir == null || engine.parameters().equals(model.parameters()),
-                "Sharded parameters cannot be saved as checkpoints yet");
         optimizer = options.optimizer.start(engine.parameters());
         batches = mine.iterator();
-        checkpoints = new Checkpoints(options, optimizer, batches);
+        together = new Together(ranks, model.device());
+        checkpoints = new Checkpoints(options, engine, optimizer, batches, together);
         broken = Tensors.zeros(model.device());
     }
 
@@ -97,7 +96,7 @@ public final class Trainer implements AutoCloseable {
      */
     public Trainer restoreFrom(Path other) throws IOException {
         Optional<RunState> own = checkpoints.resume();
-        goOnFrom(own.isPresent() ? own.get() : checkpoints.restore(CheckpointStore.find(other)));
+        goOnFrom(own.isPresent() ? own.get() : checkpoints.restore(other));
         return this;
     }
 
@@ -128,7 +127,7 @@ public final class Trainer implements AutoCloseable {
         Runtime.getRuntime().addShutdownHook(onShutdown);
         failed = true; // until it has gone well
         try {
-            allStop = agree(stopping);
+            allStop = together.any(stopping);
             loop();
             failed = false;
         } catch (IOException | RuntimeException | Error e) {
@@ -146,8 +145,12 @@ public final class Trainer implements AutoCloseable {
     /** The checkpoint that a failed run goes back to may still be on its way to the disk. */
     private void awaitSave(Throwable failure) {
         try {
-            checkpoints.await();
-        } catch (IOException e) {
+            if (failure instanceof DivergedException) { // on all ranks
+                checkpoints.await();
+            } else {
+                checkpoints.awaitAlone();
+            }
+        } catch (IOException | CollectiveException e) {
             failure.addSuppressed(e);
         }
     }
@@ -157,7 +160,6 @@ public final class Trainer implements AutoCloseable {
         long saved = -1;
         long evaluated = -1;
         while (step < options.steps && !stops() && batches.hasNext()) {
-            checkpoints.check();
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
             Pending previous = pending;
@@ -197,15 +199,6 @@ public final class Trainer implements AutoCloseable {
         return ranks.world() == 1 ? stopping : allStop;
     }
 
-    /** Whether any rank says so. Waits for all. */
-    private boolean agree(boolean mine) {
-        try (var scope = Scope.open()) {
-            Tensor count = Tensors.floats(model.device(), new float[] {mine ? 1 : 0}, 1);
-            ranks.allReduce(count).await();
-            return count.item_float() > 0;
-        }
-    }
-
     /** Starts one step on the device and returns what to read of it later. */
     private Pending launch(Batch batch) {
         try (var scope = Scope.open();
@@ -220,14 +213,14 @@ public final class Trainer implements AutoCloseable {
                             .add_(loss);
                 }
             }
-            float[] weightAndStop = {(float) batch.weight(), stopping ? 1 : 0};
-            Tensor sums_3 =
-                    torch.cat(new TensorVector(loss.view(1), Tensors.floats(model.device(), weightAndStop, 2)), 0);
-            ranks.allReduce(sums_3).await();
-            Tensor weight = sums_3.select(0, 1);
+            float[] saved = checkpoints.progress();
+            float[] mine = {(float) batch.weight(), stopping ? 1 : 0, saved[0], saved[1]};
+            Tensor sums_5 = torch.cat(new TensorVector(loss.view(1), Tensors.floats(model.device(), mine, 4)), 0);
+            ranks.allReduce(sums_5).await();
+            Tensor weight = sums_5.select(0, 1);
             weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
             Tensor norm = engine.globalNorm();
-            Tensor notFinite = torch.isfinite(norm.add(sums_3.select(0, 0))).logical_not();
+            Tensor notFinite = torch.isfinite(norm.add(sums_5.select(0, 0))).logical_not();
             broken.logical_or_(notFinite);
             // Gradients are of the summed loss: dividing by the weight makes them the mean's, dividing by more clips
             // them.
@@ -240,13 +233,13 @@ public final class Trainer implements AutoCloseable {
             optimizer.update(step + 1, learningRate, gradScale, broken);
             engine.clearGradients();
             clock.lap(Phase.OPTIMIZER);
-            Tensor sums_4 = Scope.keep(torch.cat(new TensorVector(sums_3, norm.view(1)), 0));
-            return new Pending(step + 1, learningRate, clock.read(), sums_4);
+            Tensor sums_6 = Scope.keep(torch.cat(new TensorVector(sums_5, norm.view(1)), 0));
+            return new Pending(step + 1, learningRate, clock.read(), sums_6);
         }
     }
 
     /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
-    private void report(Pending done) {
+    private void report(Pending done) throws IOException {
         if (done == null) {
             return;
         }
@@ -254,12 +247,13 @@ public final class Trainer implements AutoCloseable {
         done.sums.close();
         double weight = sums[1];
         double loss = sums[0] / weight;
-        double norm = sums[3] / weight;
+        double norm = sums[5] / weight;
         allStop |= sums[2] > 0;
         if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
             step = done.step - 1;
             throw new DivergedException(done.step, loss, norm);
         }
+        checkpoints.hear(sums[3], sums[4]);
         var values = new LinkedHashMap<String, Double>();
         values.put("train_loss", loss);
         values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
@@ -273,13 +267,13 @@ public final class Trainer implements AutoCloseable {
         tell(new Metrics(done.step, values));
     }
 
-    private void reportPending() {
+    private void reportPending() throws IOException {
         Pending done = pending;
         pending = null;
         report(done);
     }
 
-    private void evaluate() {
+    private void evaluate() throws IOException {
         reportPending();
         tell(new Metrics(step, options.evaluator.evaluate(engine, model.device())));
         clock.skip();

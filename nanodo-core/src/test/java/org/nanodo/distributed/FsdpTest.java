@@ -114,7 +114,7 @@ class FsdpTest {
             try (var single = model();
                     var sharded = model();
                     var fsdp = shard(sharded)) {
-                assertClose("initial", fsdp.shards(), single, Parameter::tensor, Parameter::tensor, 0);
+                assertClose("initial", fsdp.parameters(), single, Parameter::tensor, Parameter::tensor, 0);
                 int[] anything = {1, 2, 3};
                 assertThatThrownBy(() -> sharded.logProbs(anything))
                         .isInstanceOf(IllegalStateException.class)
@@ -148,7 +148,8 @@ class FsdpTest {
                             .isCloseTo(
                                     whole.globalNorm().item_double(),
                                     within(whole.globalNorm().item_double() * tolerance));
-                    assertClose("gradient", fsdp.shards(), single, FsdpTest::gradient, FsdpTest::gradient, tolerance);
+                    assertClose(
+                            "gradient", fsdp.parameters(), single, FsdpTest::gradient, FsdpTest::gradient, tolerance);
                     checkTraffic(before, fsdp.traffic());
                     whole.clearGradients();
                     fsdp.clearGradients();
@@ -199,7 +200,7 @@ class FsdpTest {
                         }
                     }
                 }
-                assertClose("trained", fsdp.shards(), single, Parameter::tensor, Parameter::tensor, 1e-4);
+                assertClose("trained", fsdp.parameters(), single, Parameter::tensor, Parameter::tensor, 1e-4);
                 try (var whole = fsdp.gather()) {
                     assertThat(sharded.generate(Tokenizer.bytes(), "The ")
                                     .maxTokens(5)
@@ -252,22 +253,22 @@ class FsdpTest {
     /** Each part is within max|b| · tolerance of b, the same elements of the whole. */
     private static void assertClose(
             String what,
-            List<Shard> shards,
+            List<Parameter> parts,
             LanguageModel expected,
             Function<Parameter, Tensor> ofPart,
             Function<Parameter, Tensor> ofWhole,
             double tolerance) {
         var byName = new HashMap<String, Parameter>();
         expected.parameters().forEach(parameter -> byName.put(parameter.name(), parameter));
-        for (Shard shard : shards) {
+        for (Parameter parameter : parts) {
             try (var scope = Scope.open()) {
-                Tensor part = ofPart.apply(shard.part()).detach();
+                Tensor part = ofPart.apply(parameter).detach();
                 Tensor whole =
-                        ofWhole.apply(byName.get(shard.part().name())).detach().reshape(-1);
-                Tensor same = whole.narrow(0, shard.start(), part.numel());
+                        ofWhole.apply(byName.get(parameter.name())).detach().reshape(-1);
+                Tensor same = whole.narrow(0, parameter.slice().start(), part.numel());
                 double error = part.sub(same).abs().max().item_double();
                 assertThat(error)
-                        .as(what + " " + shard.part().name())
+                        .as(what + " " + parameter.name())
                         .isLessThanOrEqualTo(whole.abs().max().item_double() * tolerance);
             }
         }

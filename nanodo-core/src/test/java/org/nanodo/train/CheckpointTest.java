@@ -16,6 +16,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.model.DecoderModel;
 
 /** What a run does when its checkpoints or their folder are not as they should be. */
@@ -174,7 +175,7 @@ class CheckpointTest {
             public void update(long step, double learningRate, Tensor gradScale, Tensor skip) {}
 
             @Override
-            public Map<String, Tensor> tensors() {
+            public Map<String, Slice> tensors() {
                 return Map.of();
             }
 

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.Golden;
+import org.nanodo.checkpoint.Slice;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
@@ -379,7 +380,7 @@ class TrainerTest {
             }
 
             @Override
-            public Map<String, Tensor> tensors() {
+            public Map<String, Slice> tensors() {
                 return Map.of();
             }
 

@@ -3,12 +3,13 @@ package org.nanodo.examples;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.stream.LongStream;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.Manifest;
-import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.checkpoint.TensorSet;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -45,23 +46,23 @@ public final class Inspect implements Callable<Integer> {
                 System.out.printf("%n%s%n%s", name, Files.readString(checkpoint.resolve(name)));
             }
         }
-        for (String name : manifest.files().keySet()) {
-            if (name.equals("model.safetensors") || all && name.endsWith(".safetensors")) {
-                print(checkpoint.resolve(name));
-            }
+        print(checkpoint, "model");
+        if (all && manifest.files().keySet().stream().anyMatch(name -> TensorSet.isFile("optimizer", name))) {
+            print(checkpoint, "optimizer");
         }
         return 0;
     }
 
-    private static void print(Path path) throws IOException {
-        try (var file = Safetensors.open(path)) {
-            System.out.printf("%n%s%n", path.getFileName());
+    private static void print(Path checkpoint, String set) throws IOException {
+        try (var tensors = TensorSet.open(checkpoint, set)) {
+            System.out.printf("%n%s%n", set);
             long numbers = 0;
-            for (String name : file.names()) {
-                System.out.printf("  %-32s %s%n", name, file.describe(name));
-                numbers += LongStream.of(file.shape(name)).reduce(1, (a, b) -> a * b);
+            for (String name : tensors.names()) {
+                long[] shape = tensors.shape(name);
+                System.out.printf("  %-32s %s%s%n", name, tensors.type(name), Arrays.toString(shape));
+                numbers += LongStream.of(shape).reduce(1, (a, b) -> a * b);
             }
-            System.out.printf("  %d tensors, %,d numbers%n", file.names().size(), numbers);
+            System.out.printf("  %d tensors, %,d numbers%n", tensors.names().size(), numbers);
         }
     }
 }

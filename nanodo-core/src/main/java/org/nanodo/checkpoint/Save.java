@@ -1,0 +1,113 @@
+package org.nanodo.checkpoint;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One checkpoint on its way to the disk, or one rank's part of it. Parts become folders of their own; rank 0 moves their files
+ * into the checkpoint, which gets its name last.
+ */
+final class Save {
+    private static final Logger log = LoggerFactory.getLogger(Save.class);
+
+    private final Path target;
+    private final Contents contents;
+    private final CompletableFuture<Void> written = new CompletableFuture<>();
+    private final CompletableFuture<Void> commit = new CompletableFuture<>();
+
+    Save(Path target, Contents contents) {
+        this.target = target;
+        this.contents = contents;
+        if (contents.world() == 1) {
+            commit();
+        }
+    }
+
+    /** Where a rank puts its part. */
+    static Path part(Path target, int rank) {
+        return target.resolveSibling(target.getFileName() + ".rank-" + rank);
+    }
+
+    boolean isWritten() {
+        return written.isDone() && !written.isCompletedExceptionally();
+    }
+
+    /** Waits until these contents are on disk, or never will be, which {@link #write} says. */
+    boolean awaitWritten() {
+        try {
+            written.join();
+            return true;
+        } catch (CompletionException e) {
+            return false;
+        }
+    }
+
+    /** All ranks' contents are on disk. */
+    void commit() {
+        commit.complete(null);
+    }
+
+    /** They are not, and will not be; does nothing after {@link #commit}. */
+    void giveUp() {
+        commit.completeExceptionally(new IOException("not every rank has written its part"));
+    }
+
+    void write() throws IOException {
+        try {
+            if (contents.rank() > 0) {
+                Path part = part(target, contents.rank());
+                AtomicDirectory.delete(part);
+                AtomicDirectory.create(part, contents);
+            } else if (isThere()) {
+                awaitCommit();
+                for (int rank = 1; rank < contents.world(); rank++) {
+                    AtomicDirectory.delete(part(target, rank));
+                }
+            } else {
+                AtomicDirectory.create(target, folder -> {
+                    contents.write(folder);
+                    awaitCommit();
+                    for (int rank = 1; rank < contents.world(); rank++) {
+                        folder.adopt(part(target, rank));
+                    }
+                });
+            }
+            written.complete(null);
+        } catch (IOException | RuntimeException | Error e) {
+            written.completeExceptionally(e);
+            throw e;
+        }
+    }
+
+    /** A step that was saved before was saved from the same state; what is not whole makes room. */
+    private boolean isThere() throws IOException {
+        if (!Files.exists(target)) {
+            return false;
+        }
+        try {
+            Manifest.verify(target);
+            return true;
+        } catch (CorruptFileException e) {
+            log.warn("A checkpoint is replaced: {}", e.getMessage());
+            Path aside = target.resolveSibling(target.getFileName() + ".corrupt");
+            AtomicDirectory.delete(aside);
+            Files.move(target, aside, StandardCopyOption.ATOMIC_MOVE);
+            return false;
+        }
+    }
+
+    private void awaitCommit() throws IOException {
+        written.complete(null);
+        try {
+            commit.join();
+        } catch (CompletionException e) {
+            throw new IOException(e.getCause().getMessage(), e.getCause());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+package org.nanodo.checkpoint;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import java.io.IOException;
+import java.nio.channels.WritableByteChannel;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+
+/**
+ * Named tensors in a folder: whole in {@code model.safetensors}, say, or in slices that W ranks have written, each to its
+ * {@code model.rank-00002-of-00004.safetensors}. It reads the same from both, whole or any slice, for any number of ranks.
+ *
+ * <p>A file of slices has them in one dimension, and in its metadata, under the tensor's name, the whole shape and the first
+ * element: <code>{"shape":[259,32],"start":2072}</code>.
+ */
+public final class TensorSet implements AutoCloseable {
+    private static final String EXTENSION = ".safetensors";
+
+    private final Path path; // for messages
+    private final List<Safetensors> files = new ArrayList<>();
+    private final Map<String, List<Piece>> pieces = new LinkedHashMap<>();
+
+    /** What the metadata says of a slice. */
+    private record Origin(@JsonProperty(required = true) long[] shape, @JsonProperty(required = true) long start) {}
+
+    /** Elements {@code start} to {@code end} of a tensor. */
+    private record Piece(Safetensors file, long[] shape, long start, long end) {}
+
+    private TensorSet(Path path) {
+        this.path = path;
+    }
+
+    static String file(String set, int rank, int world) {
+        return world == 1
+                ? set + EXTENSION
+                : String.format(Locale.ROOT, "%s.rank-%05d-of-%05d%s", set, rank, world, EXTENSION);
+    }
+
+    /** Whether that is the name of one of a set's files. */
+    public static boolean isFile(String set, String name) {
+        return name.matches(Pattern.quote(set) + "(\\.rank-\\d+-of-\\d+)?" + Pattern.quote(EXTENSION));
+    }
+
+    static void write(WritableByteChannel channel, Map<String, Slice> slices) throws IOException {
+        var tensors = new LinkedHashMap<String, Tensor>();
+        var metadata = new LinkedHashMap<String, String>();
+        slices.forEach((name, slice) -> {
+            tensors.put(name, slice.values());
+            if (!slice.isAll()) {
+                metadata.put(name, Json.writeLine(new Origin(slice.shape(), slice.start())));
+            }
+        });
+        Safetensors.write(channel, tensors, metadata);
+    }
+
+    /**
+     * Opens all files of a set.
+     *
+     * @throws NoSuchFileException if there is none
+     * @throws CorruptFileException if a header is not valid, or slices are missing, overlap or contradict each other
+     */
+    public static TensorSet open(Path directory, String set) throws IOException {
+        List<Path> files = files(directory, set);
+        var tensors = new TensorSet(files.size() == 1 ? files.get(0) : directory.resolve(set + ".rank-*"));
+        try {
+            for (Path file : files) {
+                tensors.add(file);
+            }
+            tensors.checkCover();
+            return tensors;
+        } catch (IOException | RuntimeException e) {
+            tensors.close();
+            throw e;
+        }
+    }
+
+    private static List<Path> files(Path directory, String set) throws IOException {
+        try (var paths = Files.list(directory)) {
+            List<Path> files = paths.filter(
+                            path -> isFile(set, path.getFileName().toString()))
+                    .sorted()
+                    .toList();
+            if (files.isEmpty()) {
+                throw new NoSuchFileException(directory + " has no " + set + EXTENSION);
+            }
+            return files;
+        }
+    }
+
+    private void add(Path path) throws IOException {
+        Safetensors file = Safetensors.open(path);
+        files.add(file);
+        for (String name : file.names()) {
+            long[] shape = file.shape(name);
+            String origin = file.metadata().get(name);
+            List<Piece> others = pieces.computeIfAbsent(name, anyName -> new ArrayList<>());
+            if (origin == null) {
+                if (others.isEmpty()) { // what is whole is the same in all files
+                    others.add(new Piece(file, shape, 0, numel(path, name, shape)));
+                }
+            } else {
+                others.add(piece(path, file, name, origin));
+            }
+        }
+    }
+
+    private static Piece piece(Path path, Safetensors file, String name, String json) throws CorruptFileException {
+        long length = numel(path, name, file.shape(name));
+        Origin origin;
+        try {
+            origin = Json.read(json, Origin.class);
+        } catch (IllegalArgumentException e) {
+            throw new CorruptFileException(path, "does not say where its slice of \"" + name + "\" belongs", e);
+        }
+        if (origin == null
+                || origin.shape == null
+                || origin.start < 0
+                || origin.start > numel(path, name, origin.shape) - length) {
+            throw new CorruptFileException(path, "has a slice of \"" + name + "\" that is not in its tensor: " + json);
+        }
+        return new Piece(file, origin.shape, origin.start, origin.start + length);
+    }
+
+    private static long numel(Path path, String name, long[] shape) throws CorruptFileException {
+        long numel = 1;
+        try {
+            for (long size : shape) {
+                if (size < 0) {
+                    throw new ArithmeticException("negative");
+                }
+                numel = Math.multiplyExact(numel, size);
+            }
+        } catch (ArithmeticException e) {
+            throw new CorruptFileException(path, "tensor \"" + name + "\" cannot be " + Arrays.toString(shape), e);
+        }
+        return numel;
+    }
+
+    /** Each tensor's slices follow each other without gap or overlap, and agree. */
+    private void checkCover() throws IOException {
+        for (var tensor : pieces.entrySet()) {
+            List<Piece> ordered = tensor.getValue();
+            ordered.sort(Comparator.comparingLong(Piece::start).thenComparingLong(Piece::end));
+            long[] shape = ordered.get(0).shape;
+            ScalarType type = ordered.get(0).file.type(tensor.getKey());
+            long end = 0;
+            for (Piece piece : ordered) {
+                check(
+                        Arrays.equals(piece.shape, shape) && piece.file.type(tensor.getKey()) == type,
+                        "has slices of \"" + tensor.getKey() + "\" that are not of the same tensor");
+                check(
+                        piece.start == end,
+                        "has not every element of \"" + tensor.getKey() + "\" once, see element " + end
+                                + ": the slices of some rank are missing, or there twice");
+                end = piece.end;
+            }
+            check(
+                    end == numel(path, tensor.getKey(), shape),
+                    "lacks elements of \"" + tensor.getKey() + "\" from " + end
+                            + " on: the slices of some rank are missing");
+        }
+    }
+
+    private void check(boolean holds, String otherwise) throws CorruptFileException {
+        if (!holds) {
+            throw new CorruptFileException(path, otherwise);
+        }
+    }
+
+    public Set<String> names() {
+        return Collections.unmodifiableSet(pieces.keySet());
+    }
+
+    /** The whole tensor's. */
+    public long[] shape(String name) throws CorruptFileException {
+        return pieces(name).get(0).shape.clone();
+    }
+
+    public ScalarType type(String name) throws CorruptFileException {
+        return pieces(name).get(0).file.type(name);
+    }
+
+    /** Reads one whole tensor. */
+    public Tensor read(String name, Device device) throws IOException {
+        try (var scope = Scope.open()) {
+            Tensor host = Tensors.empty(Device.cpu(), type(name), shape(name));
+            readInto(name, Slice.all(host));
+            return scope.export(Tensors.to(host, device));
+        }
+    }
+
+    /** @throws CorruptFileException if there is no tensor of that name with the target's type and whole shape */
+    public void require(String name, Slice target) throws CorruptFileException {
+        ScalarType type = Tensors.type(target.values());
+        check(
+                type(name) == type && Arrays.equals(shape(name), target.shape()),
+                "tensor \"" + name + "\" is " + describe(type(name), shape(name)) + ", wanted is "
+                        + describe(type, target.shape()));
+    }
+
+    private static String describe(ScalarType type, long[] shape) {
+        return type.name() + Arrays.toString(shape);
+    }
+
+    /** Reads the target's elements, wherever they are, over what it has. */
+    public void readInto(String name, Slice target) throws IOException {
+        require(name, target);
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            Tensor flat = target.values().detach().view(-1);
+            long targetEnd = target.start() + flat.numel();
+            for (Piece piece : pieces(name)) {
+                long from = Math.max(piece.start, target.start());
+                long to = Math.min(piece.end, targetEnd);
+                if (from < to) {
+                    piece.file.readInto(name, from - piece.start, flat.narrow(0, from - target.start(), to - from));
+                }
+            }
+        }
+    }
+
+    private List<Piece> pieces(String name) throws CorruptFileException {
+        List<Piece> found = pieces.get(name);
+        check(found != null, "has no tensor \"" + name + "\"");
+        return found;
+    }
+
+    @Override
+    public void close() throws IOException {
+        for (Safetensors file : files) {
+            file.close();
+        }
+    }
+}

@@ -1,0 +1,162 @@
+package org.nanodo.checkpoint;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Tensors;
+
+class TensorSetTest {
+    private static final long[] SHAPE = {3, 5};
+
+    @TempDir
+    Path folder;
+
+    /** Written by any number of ranks, some of which have nothing of it, and read by any other. */
+    @Test
+    void anyNumberOfRanksReadsWhatAnyNumberHasWritten() throws Exception {
+        for (int writers = 1; writers <= 20; writers++) {
+            Path directory = folder.resolve("of-" + writers);
+            int[] rank = {0};
+            for (; rank[0] < writers; rank[0]++) {
+                var contents = new Contents(rank[0], writers).tensors("t", slices(rank[0], writers));
+                Path part = directory.resolveSibling(directory.getFileName() + "." + rank[0]);
+                AtomicDirectory.create(part, contents);
+                Files.createDirectories(directory);
+                for (String name : part.toFile().list()) {
+                    Files.move(
+                            part.resolve(name), directory.resolve(name.equals(Manifest.NAME) ? "m" + rank[0] : name));
+                }
+            }
+            try (var set = TensorSet.open(directory, "t")) {
+                assertThat(set.names()).containsExactlyInAnyOrder("a", "step");
+                assertThat(set.shape("a")).isEqualTo(SHAPE);
+                assertThat(Tensors.toFloats(set.read("a", Device.cpu()))).containsExactly(values(0, 15));
+                assertThat(set.read("step", Device.cpu()).item_double()).isEqualTo(7);
+                for (int readers = 1; readers <= 20; readers++) {
+                    for (int reader = 0; reader < readers; reader++) {
+                        Slice slice = slices(reader, readers).get("a");
+                        if (slice != null) {
+                            float[] expected = Tensors.toFloats(slice.values());
+                            Tensors.fill(slice.values(), -1);
+                            set.readInto("a", slice);
+                            assertThat(Tensors.toFloats(slice.values())).containsExactly(expected);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /** Rank r's equal part of fifteen elements, and a number that all have. */
+    private static Map<String, Slice> slices(int rank, int world) {
+        int each = (15 + world - 1) / world;
+        int start = Math.min(15, rank * each);
+        int end = Math.min(15, start + each);
+        var slices = new LinkedHashMap<String, Slice>();
+        slices.put("step", Slice.all(Tensors.floats(Device.cpu(), new float[] {7})));
+        if (world == 1) {
+            slices.put("a", Slice.all(Tensors.floats(Device.cpu(), values(0, 15), SHAPE)));
+        } else if (start < end) {
+            slices.put("a", slice(start, end));
+        }
+        return slices;
+    }
+
+    private static Slice slice(int start, int end) {
+        return new Slice(Tensors.floats(Device.cpu(), values(start, end), end - start), SHAPE, start);
+    }
+
+    private static float[] values(int start, int end) {
+        var values = new float[end - start];
+        IntStream.range(0, values.length).forEach(i -> values[i] = start + i + 0.5f);
+        return values;
+    }
+
+    @Test
+    void aTargetHasTheTypeAndShapeOfTheFile() throws Exception {
+        AtomicDirectory.create(folder.resolve("x"), new Contents().tensors("t", slices(0, 1)));
+        try (var set = TensorSet.open(folder.resolve("x"), "t")) {
+            Tensor other = Tensors.zeros(Device.cpu(), 5, 3);
+            assertThatThrownBy(() -> set.readInto("a", Slice.all(other)))
+                    .isInstanceOf(CorruptFileException.class)
+                    .hasMessageContaining("t.safetensors: tensor \"a\" is Float[3, 5], wanted is Float[5, 3]");
+            assertThatThrownBy(() -> set.require("step", Slice.all(Tensors.doubles(Device.cpu(), new double[1]))))
+                    .hasMessageContaining("is Float[], wanted is Double[]");
+            assertThatThrownBy(() -> set.read("b", Device.cpu())).hasMessageContaining("has no tensor \"b\"");
+        }
+        assertThatThrownBy(() -> TensorSet.open(folder, "t"))
+                .isInstanceOf(NoSuchFileException.class)
+                .hasMessageContaining("has no t.safetensors");
+        assertThatThrownBy(() -> slice(12, 16)).hasMessageContaining("4 elements from 12 on");
+    }
+
+    @Test
+    void slicesThatDoNotMakeATensorAreNotRead() throws Exception {
+        assertThat(message(slice(0, 8), slice(8, 15))).isEmpty();
+        assertThat(message(slice(0, 8))).contains("t.rank-", "lacks elements of \"a\" from 8 on");
+        assertThat(message(slice(4, 15))).contains("not every element of \"a\" once", "see element 0:");
+        assertThat(message(slice(0, 8), slice(7, 15))).contains("not every element of \"a\" once", "see element 8:");
+        assertThat(message(slice(0, 8), slice(0, 8), slice(8, 15))).contains("once", "see element 8:");
+        var ofAnother = new Slice(slice(8, 15).values(), new long[] {5, 3}, 8);
+        assertThat(message(slice(0, 8), ofAnother)).contains("not of the same tensor");
+    }
+
+    @Test
+    void noNumberOfTheMetadataIsTrusted() throws Exception {
+        for (String origin : new String[] {
+            "",
+            "3",
+            "null",
+            "{}",
+            "{\"shape\":[3,5]}",
+            "{\"shape\":null,\"start\":0}",
+            "{\"shape\":[3,5],\"start\":-1}",
+            "{\"shape\":[3,5],\"start\":1}",
+            "{\"shape\":[3,5],\"start\":9223372036854775807}",
+            "{\"shape\":[-3,-5],\"start\":0}",
+            "{\"shape\":[4294967296,4294967296],\"start\":0}",
+            "{\"shape\":[7],\"start\":0}",
+            "{\"shape\":[1000000,1000000],\"start\":0}"
+        }) {
+            Path file = folder.resolve("t.safetensors");
+            Files.deleteIfExists(file);
+            Safetensors.write(file, Map.of("a", slice(0, 15).values()), Map.of("a", origin));
+            assertThatThrownBy(() -> TensorSet.open(folder, "t"))
+                    .as(origin)
+                    .isInstanceOf(CorruptFileException.class)
+                    .hasMessageContaining("t.safetensors")
+                    .hasMessageContaining("\"a\"");
+        }
+    }
+
+    /** What is wrong with a set of these slices, one a file. */
+    private String message(Slice... slices) throws Exception {
+        for (String name : folder.toFile().list()) {
+            Files.delete(folder.resolve(name));
+        }
+        for (int rank = 0; rank < slices.length; rank++) {
+            try (var channel = Files.newByteChannel(
+                    folder.resolve(TensorSet.file("t", rank, Math.max(2, slices.length))),
+                    StandardOpenOption.CREATE_NEW,
+                    StandardOpenOption.WRITE)) {
+                TensorSet.write(channel, Map.of("a", slices[rank]));
+            }
+        }
+        try (var set = TensorSet.open(folder, "t")) {
+            return "";
+        } catch (CorruptFileException e) {
+            return e.getMessage();
+        }
+    }
+}
