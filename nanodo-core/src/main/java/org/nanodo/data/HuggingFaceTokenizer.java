@@ -32,10 +32,10 @@ final class HuggingFaceTokenizer implements Tokenizer {
         this.file = file;
         this.library = library;
         this.special = special;
-        vocabSize = 1 + ids.values().stream().mapToInt(id -> id).max().orElseThrow();
         bosId = id(ids, special.bos());
         eosId = id(ids, special.eos());
         padId = id(ids, special.pad());
+        vocabSize = 1 + ids.values().stream().mapToInt(id -> id).max().orElseThrow();
     }
 
     /** @param special null to find them */

@@ -8,7 +8,8 @@ package org.nanodo.data;
  * PackedDataset.of(TextSource.files(path)).tokenizer(Tokenizer.bytes()).length(128).batch(16).shuffle(42)
  * }</pre>
  *
- * @param source the documents
+ * @param source the documents, as texts or as tokens
+ * @param tokenizer what encodes texts, or what tokens are of; pads
  * @param length tokens a row, L
  * @param batch rows a batch over all ranks, B
  * @param epochs passes over the source; {@link #ENDLESS} by default

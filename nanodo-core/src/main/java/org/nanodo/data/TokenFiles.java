@@ -23,9 +23,10 @@ public final class TokenFiles implements TokenSource {
     /** 64 of them are in the reach of the row shuffle, and a dozen of the usual web documents in each. */
     private static final int SECTION = 1 << 14;
 
-    private static final int STRETCH = 1 << 10;
-
     private static final int MAX_SECTION = 1 << 28;
+
+    /** Tokens that a fingerprint reads at a time. */
+    private static final int STRETCH = 1 << 10;
 
     private static final int MAGIC = 20_240_520;
     private static final int VERSION = 1;
@@ -69,8 +70,8 @@ public final class TokenFiles implements TokenSource {
         }
         var shards = new ArrayList<Shard>();
         for (Path file : files) {
-            if (!Files.exists(file)) {
-                throw new NoSuchFileException(file + " does not exist");
+            if (!Files.isRegularFile(file)) {
+                throw new NoSuchFileException(file + (Files.exists(file) ? " is not a file" : " does not exist"));
             }
             shards.add(format == Format.LLM_C ? llmC(file) : nanoGpt(file));
         }

@@ -172,6 +172,7 @@ class TokenFilesTest {
         assertThatThrownBy(() -> TokenSource.nanoGpt(file))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining("f does not exist");
+        assertThatThrownBy(() -> TokenSource.nanoGpt(folder)).hasMessageContaining(folder + " is not a file");
         assertThatThrownBy(() -> TokenSource.nanoGpt()).hasMessageContaining("No file");
         Files.write(file, new byte[0]);
         assertThatThrownBy(() -> TokenSource.nanoGpt(file)).hasMessageContaining("f is 0 bytes");
