@@ -52,7 +52,7 @@ final class EncodedDocuments implements AutoCloseable {
         this.dataset = dataset;
     }
 
-    /** BOS, ids and EOS of the document at that position of an epoch. For one thread. */
+    /** All tokens of the document at that position of an epoch, of a text with BOS and EOS. For one thread. */
     int[] get(long epoch, int position) {
         if (this.epoch != epoch) {
             this.epoch = epoch;
@@ -103,12 +103,16 @@ final class EncodedDocuments implements AutoCloseable {
     }
 
     private int[] ids(int index) {
-        Document document;
         try {
-            document = dataset.source().read(index);
+            return dataset.source() instanceof TextSource texts
+                    ? ids(index, texts.read(index))
+                    : ((TokenSource) dataset.source()).ids(index, dataset.tokenizer());
         } catch (IOException e) {
             throw new UncheckedIOException("Could not read " + dataset.source().name(index) + ": " + e.getMessage(), e);
         }
+    }
+
+    private int[] ids(int index, Document document) {
         if (document.malformed() > 0 && warned.add(index)) {
             log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", document.name(), document.malformed());
         }

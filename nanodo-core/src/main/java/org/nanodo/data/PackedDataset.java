@@ -1,14 +1,15 @@
 package org.nanodo.data;
 
 /**
- * Packed rows of a text source, batch after batch. A value: each method returns a changed copy, and any number of
+ * Packed rows of a source, batch after batch. A value: each method returns a changed copy, and any number of
  * iterators may run over one.
  *
  * <pre>{@code
  * PackedDataset.of(TextSource.files(path)).tokenizer(Tokenizer.bytes()).length(128).batch(16).shuffle(42)
  * }</pre>
  *
- * @param source the documents
+ * @param source the documents, as texts or as tokens
+ * @param tokenizer what encodes texts, or what tokens are of; pads
  * @param length tokens a row, L
  * @param batch rows a batch over all ranks, B
  * @param epochs passes over the source; {@link #ENDLESS} by default
@@ -16,7 +17,7 @@ package org.nanodo.data;
  * @param rank which of {@code world} equal parts of every batch the iterators serve
  */
 public record PackedDataset(
-        TextSource source,
+        DocumentSource source,
         Tokenizer tokenizer,
         int length,
         int batch,
@@ -37,7 +38,7 @@ public record PackedDataset(
     }
 
     /** Byte tokens, rows of 512, batches of 16, endless, in the source's order, until said otherwise. */
-    public static PackedDataset of(TextSource source) {
+    public static PackedDataset of(DocumentSource source) {
         return new PackedDataset(source, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, 0, 1);
     }
 

@@ -10,12 +10,7 @@ import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 
 /** Documents by number. They are read when asked for, by several threads, so that a corpus may be larger than memory. */
-public interface TextSource {
-    int size();
-
-    /** What a message would call a document: its path, say. */
-    String name(int index);
-
+public non-sealed interface TextSource extends DocumentSource {
     Document read(int index) throws IOException;
 
     /** Texts at hand, one document each. */
@@ -72,7 +67,8 @@ public interface TextSource {
         return new Split(TextSources.subset(this, rest), TextSources.subset(this, held));
     }
 
-    /** Tells one corpus from another: a digest of up to eight documents, evenly spaced. */
+    /** A digest of up to eight documents, evenly spaced. */
+    @Override
     default String fingerprint() throws IOException {
         var digest = new CRC32C();
         int documents = Math.min(8, size());

@@ -1,5 +1,8 @@
 package org.nanodo.data;
 
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.Map;
 
 /**
@@ -49,16 +52,71 @@ public interface Tokenizer {
         return new Gpt2Tokenizer();
     }
 
-    /** @throws IllegalArgumentException if this is not what {@link #spec} of a known tokenizer returned */
-    static Tokenizer of(Map<String, String> spec) {
+    /**
+     * A SentencePiece model, {@code .model}: the ids are its own. The model normalises texts, most often by making one
+     * space of many, so that not every text comes back as it was. Takes {@code ai.djl.sentencepiece:sentencepiece} and
+     * {@code com.google.protobuf:protobuf-java} on the class path.
+     *
+     * @throws java.nio.file.NoSuchFileException if there is no such file
+     * @throws IllegalArgumentException if it is something else, its padding is not id 0, or it lacks BOS or EOS
+     * @throws IllegalStateException if the libraries are not there
+     */
+    static Tokenizer sentencePiece(Path model) throws IOException {
+        TokenizerFile file = TokenizerFile.read(model);
+        return Djl.open(Djl.SENTENCEPIECE, () -> SentencePieceTokenizer.of(file));
+    }
+
+    /**
+     * A {@code tokenizer.json} of Hugging Face's. What begins and ends documents and fills rows up is taken from a
+     * {@code tokenizer_config.json} beside it or, without one, known by its name; EOS stands in for a BOS or padding that
+     * is not there. Text that spells a special token becomes that token, as it does there. Takes
+     * {@code ai.djl.huggingface:tokenizers} on the class path.
+     *
+     * @throws java.nio.file.NoSuchFileException if there is no such file
+     * @throws IllegalArgumentException if it is something else, or which token ends a document cannot be told
+     * @throws IllegalStateException if the library is not there
+     */
+    static Tokenizer huggingFace(Path json) throws IOException {
+        TokenizerFile file = TokenizerFile.read(json);
+        return Djl.open(Djl.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, null));
+    }
+
+    /** With special tokens by name, {@code <|endoftext|>} say; two or all three may be the same. */
+    static Tokenizer huggingFace(Path json, String bos, String eos, String pad) throws IOException {
+        TokenizerFile file = TokenizerFile.read(json);
+        return Djl.open(Djl.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, new SpecialTokens(bos, eos, pad)));
+    }
+
+    /**
+     * Makes a tokenizer again. A file is looked for where it was, and has to have the same content.
+     *
+     * @throws IllegalArgumentException if this is not what {@link #spec} of a known tokenizer returned, or if its file has
+     *     moved or changed
+     */
+    static Tokenizer of(Map<String, String> spec) throws IOException {
         String kind = String.valueOf(spec.get("kind"));
         return switch (kind) {
             case "bytes" -> bytes();
             case "characters" -> characters(spec.get("characters"));
             case "gpt2" -> gpt2();
+            case "sentencepiece" -> {
+                TokenizerFile file = TokenizerFile.of(spec);
+                yield Djl.open(Djl.SENTENCEPIECE, () -> SentencePieceTokenizer.of(file));
+            }
+            case "huggingface" -> Djl.open(Djl.HUGGING_FACE, () -> HuggingFaceTokenizer.of(spec));
             default ->
-                throw new IllegalArgumentException("Unknown tokenizer \"" + kind + "\": bytes, characters, gpt2");
+                throw new IllegalArgumentException(
+                        "Unknown tokenizer \"" + kind + "\": bytes, characters, gpt2, sentencepiece, huggingface");
         };
+    }
+
+    /** Whether a spec is of a tokenizer like this one, wherever its file lies. */
+    default boolean matches(Map<String, String> spec) {
+        var own = new HashMap<>(spec());
+        var other = new HashMap<>(spec);
+        own.remove(TokenizerFile.PATH);
+        other.remove(TokenizerFile.PATH);
+        return own.equals(other);
     }
 
     /** @throws IllegalArgumentException if a model with V ids cannot take this tokenizer's */

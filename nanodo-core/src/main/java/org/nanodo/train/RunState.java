@@ -79,7 +79,7 @@ record RunState(long step, Position position, DataShape data, String library) {
             throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
                     + data + ": to go on from its parameters alone, use DecoderModel.load");
         }
-        if (!ModelFiles.tokenizerSpec(directory).equals(tokenizer.spec())) {
+        if (!tokenizer.matches(ModelFiles.tokenizerSpec(directory))) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
         }
         ModelFiles.checkSizes(model, directory);

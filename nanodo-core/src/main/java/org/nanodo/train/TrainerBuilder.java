@@ -125,7 +125,7 @@ public final class TrainerBuilder implements Cloneable {
                     "Evaluation every " + evaluator.everySteps() + " steps: it has to be positive");
             checkLength(evaluator.data());
             check(
-                    evaluator.data().tokenizer().spec().equals(data.tokenizer().spec()),
+                    data.tokenizer().matches(evaluator.data().tokenizer().spec()),
                     "The validation data has another tokenizer than the training data");
         }
         return new Trainer(copy());

@@ -44,7 +44,7 @@ class TokenizerTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"bytes", "characters", "gpt2"})
-    void everyTextComesBackAlsoThroughTheSpec(String kind) {
+    void everyTextComesBackAlsoThroughTheSpec(String kind) throws Exception {
         Tokenizer tokenizer = Tokenizer.of(
                 kind.equals("characters") ? Tokenizer.characters(TEXT).spec() : Map.of("kind", kind));
         assertThat(tokenizer.decode(tokenizer.encode(TEXT))).isEqualTo(TEXT);

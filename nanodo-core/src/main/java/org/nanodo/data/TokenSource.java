@@ -1,0 +1,40 @@
+package org.nanodo.data;
+
+import java.io.IOException;
+import java.nio.file.Path;
+
+/**
+ * Documents that are tokens already: they are packed as they are, and no tokenizer runs. What separates documents is among
+ * the tokens. Read when asked for, by several threads.
+ */
+public non-sealed interface TokenSource extends DocumentSource {
+    /**
+     * A document's tokens, at least one.
+     *
+     * @param tokenizer what the tokens are of: its EOS separates, its vocabulary bounds them
+     * @throws IllegalArgumentException if a token is not in the vocabulary
+     */
+    int[] ids(int index, Tokenizer tokenizer) throws IOException;
+
+    /**
+     * Token files as nanoGPT's {@code prepare.py} writes them: 16 bits a token, little-endian, nothing else. Several are
+     * one corpus, in this order. Name the tokenizer that wrote them: its EOS is where documents begin and end.
+     *
+     * @throws java.nio.file.NoSuchFileException if one does not exist
+     * @throws IllegalArgumentException if one is empty, has half a token or another format
+     */
+    static TokenFiles nanoGpt(Path... files) throws IOException {
+        return TokenFiles.open(TokenFiles.Format.NANO_GPT, files);
+    }
+
+    /**
+     * Token files of llm.c: 256 numbers of 32 bits (20240520, version 1, how many tokens, zeros), then 16 bits a token, all
+     * little-endian. Several, as its corpora come, are one corpus.
+     *
+     * @throws java.nio.file.NoSuchFileException if one does not exist
+     * @throws IllegalArgumentException if one has another header, or another number of tokens than that says
+     */
+    static TokenFiles llmC(Path... files) throws IOException {
+        return TokenFiles.open(TokenFiles.Format.LLM_C, files);
+    }
+}
