@@ -36,6 +36,15 @@ public final class Json {
         }
     }
 
+    /** As {@link #write}, without line breaks. */
+    public static String writeLine(Object value) {
+        try {
+            return mapper.writer().without(SerializationFeature.INDENT_OUTPUT).writeValueAsString(value);
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException(value.getClass() + " has no JSON form", e);
+        }
+    }
+
     /** @throws IllegalArgumentException if the text is not JSON, or not of this type */
     public static <T> T read(String json, Class<T> type) {
         try {
