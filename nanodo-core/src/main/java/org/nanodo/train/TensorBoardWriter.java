@@ -36,6 +36,7 @@ final class TensorBoardWriter implements MetricWriter {
 
     private final Path folder;
     private RecordFile file;
+    private long last = Long.MAX_VALUE;
 
     TensorBoardWriter(Path folder) {
         this.folder = folder;
@@ -46,10 +47,13 @@ final class TensorBoardWriter implements MetricWriter {
         if (file == null) {
             file = new RecordFile(newFile());
             append(0, out -> out.writeString(EVENT_FILE_VERSION, "brain.Event:2"));
-            // TensorBoard drops what earlier files have from this step on.
+        }
+        if (metrics.step() < last) {
+            // TensorBoard drops what it has from this step on, in earlier files too.
             byte[] start = message(out -> out.writeEnum(SESSION_LOG_STATUS, SESSION_LOG_START));
             append(metrics.step(), out -> out.writeByteArray(EVENT_SESSION_LOG, start));
         }
+        last = metrics.step();
         byte[] summary = summary(metrics.values());
         append(metrics.step(), out -> out.writeByteArray(EVENT_SUMMARY, summary));
     }
@@ -122,6 +126,7 @@ final class TensorBoardWriter implements MetricWriter {
         if (file != null) {
             file.close();
             file = null;
+            last = Long.MAX_VALUE;
         }
     }
 }
