@@ -236,23 +236,26 @@ public final class Trainer implements AutoCloseable {
                 throw new IllegalArgumentException(
                         "The schedule gives a learning rate of " + learningRate + " at step " + step);
             }
-            boolean measure = internals.due(step + 1);
-            if (measure) {
-                clock.lap(Phase.OPTIMIZER);
-                internals.beforeUpdate();
-                clock.lap(Phase.REPORT);
-            }
-            optimizer.update(step + 1, learningRate, gradScale, broken);
-            engine.clearGradients();
-            clock.lap(Phase.OPTIMIZER);
-            Tensor internal = null;
-            if (measure) {
-                internal = internals.afterUpdate();
-                clock.lap(Phase.REPORT);
-            }
+            Tensor internal = update(learningRate, gradScale);
             Tensor sums_4 = Scope.keep(torch.cat(new TensorVector(sums_3, norm.view(1)), 0));
             return new Pending(step + 1, learningRate, clock.read(), sums_4, internal);
         }
+    }
+
+    /** @return the internal metrics, still on the device, or null if this step has none */
+    private Tensor update(double learningRate, Tensor gradScale) {
+        boolean measured = internals.due(step + 1);
+        if (measured) {
+            clock.lap(Phase.OPTIMIZER);
+            internals.beforeUpdate();
+            clock.lap(Phase.REPORT);
+        }
+        optimizer.update(step + 1, learningRate, gradScale, broken);
+        engine.clearGradients();
+        clock.lap(Phase.OPTIMIZER);
+        Tensor internal = measured ? internals.afterUpdate() : null;
+        clock.lap(Phase.REPORT);
+        return internal;
     }
 
     /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
