@@ -23,6 +23,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private Future<Window> ahead;
     private Window window;
     private int row;
+    private TextSize read = TextSize.NONE;
 
     BatchIterator(PackedDataset dataset) {
         this.dataset = dataset;
@@ -48,6 +49,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
             ahead.cancel(false);
         }
         window = null;
+        read = TextSize.NONE;
         row = position.row();
         ahead = pack(new Position(position.epoch(), position.document(), position.token(), 0));
     }
@@ -76,6 +78,14 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         return window.batch(first, first + rows);
     }
 
+    /**
+     * The documents that begin in the windows, of about a million tokens each, that batches have come from since the beginning
+     * or {@link #seek}: when all batches have been served, each document once an epoch.
+     */
+    public TextSize textSize() {
+        return read;
+    }
+
     @Override
     public void close() {
         background.shutdownNow();
@@ -90,6 +100,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
                         "Row " + row + " is not in this dataset: the position was taken from another one");
             }
             ahead = pack(window.next());
+            read = read.plus(window.begun());
         }
         return window;
     }

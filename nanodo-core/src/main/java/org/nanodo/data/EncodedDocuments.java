@@ -2,6 +2,7 @@ package org.nanodo.data;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.List;
@@ -34,7 +35,13 @@ final class EncodedDocuments implements AutoCloseable {
     /** Documents start to end (exclusive) in the order of an epoch, and what came of each. */
     private record Chunk(int start, int end, Future<List<Encoded>> documents) {}
 
-    private record Encoded(int[] ids, RuntimeException failure) {}
+    /**
+     * A document.
+     *
+     * @param ids BOS, those of its text, EOS; of tokens as they are
+     * @param bytes of its text in UTF-8; 0 of tokens
+     */
+    record Encoded(int[] ids, long bytes, RuntimeException failure) {}
 
     private final PackedDataset dataset;
     private final Set<Integer> warned = ConcurrentHashMap.newKeySet();
@@ -52,8 +59,8 @@ final class EncodedDocuments implements AutoCloseable {
         this.dataset = dataset;
     }
 
-    /** All tokens of the document at that position of an epoch, of a text with BOS and EOS. For one thread. */
-    int[] get(long epoch, int position) {
+    /** The document at that position of an epoch. For one thread. */
+    Encoded get(long epoch, int position) {
         if (this.epoch != epoch) {
             this.epoch = epoch;
             order = dataset.shuffles() ? Shuffle.permutation(dataset.source().size(), dataset.seed(), -epoch) : null;
@@ -73,7 +80,7 @@ final class EncodedDocuments implements AutoCloseable {
             throw document.failure;
         }
         meanTokens = meanTokens == AHEAD_TOKENS ? document.ids.length : 0.9 * meanTokens + 0.1 * document.ids.length;
-        return document.ids;
+        return document;
     }
 
     private int submit(int start) {
@@ -96,23 +103,23 @@ final class EncodedDocuments implements AutoCloseable {
 
     private Encoded encoded(int index) {
         try {
-            return new Encoded(ids(index), null);
+            return encode(index);
         } catch (RuntimeException e) {
-            return new Encoded(null, e); // for when its turn comes
+            return new Encoded(null, 0, e); // for when its turn comes
         }
     }
 
-    private int[] ids(int index) {
+    private Encoded encode(int index) {
         try {
             return dataset.source() instanceof TextSource texts
-                    ? ids(index, texts.read(index))
-                    : ((TokenSource) dataset.source()).ids(index, dataset.tokenizer());
+                    ? encode(index, texts.read(index))
+                    : new Encoded(((TokenSource) dataset.source()).ids(index, dataset.tokenizer()), 0, null);
         } catch (IOException e) {
             throw new UncheckedIOException("Could not read " + dataset.source().name(index) + ": " + e.getMessage(), e);
         }
     }
 
-    private int[] ids(int index, Document document) {
+    private Encoded encode(int index, Document document) {
         if (document.malformed() > 0 && warned.add(index)) {
             log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", document.name(), document.malformed());
         }
@@ -123,7 +130,7 @@ final class EncodedDocuments implements AutoCloseable {
         ids[0] = tokenizer.bosId();
         System.arraycopy(text, 0, ids, bos, text.length);
         ids[ids.length - 1] = tokenizer.eosId();
-        return ids;
+        return new Encoded(ids, document.text().getBytes(StandardCharsets.UTF_8).length, null);
     }
 
     private static int[] encode(Tokenizer tokenizer, Document document) {

@@ -11,8 +11,12 @@ final class NoamPacker implements AutoCloseable {
     /** About a million tokens, 4 MiB: the reach of the row shuffle, and what is made ahead of the trainer. */
     private static final int WINDOW_TOKENS = 1 << 20;
 
-    /** Rows in the order they are served. The last window of a finite dataset is filled up with padding. */
-    record Window(Position start, Position next, int L, int[] tokens, int textTokens, int[] order) {
+    /**
+     * Rows in the order they are served. The last window of a finite dataset is filled up with padding.
+     *
+     * @param begun the documents that begin here
+     */
+    record Window(Position start, Position next, int L, int[] tokens, int textTokens, int[] order, TextSize begun) {
         int rows() {
             return order.length;
         }
@@ -47,10 +51,15 @@ final class NoamPacker implements AutoCloseable {
         int document = start.document();
         int token = start.token();
         int filled = 0;
+        TextSize begun = TextSize.NONE;
         // A window that starts in mid-epoch follows others: the corpus was long enough for them.
         long epochTokens = document == 0 && token == 0 ? 0 : L;
         while (filled < tokens.length && epoch < dataset.epochs()) {
-            int[] ids = documents.get(epoch, document);
+            EncodedDocuments.Encoded encoded = documents.get(epoch, document);
+            int[] ids = encoded.ids();
+            if (token == 0) {
+                begun = begun.plus(new TextSize(ids.length, encoded.bytes()));
+            }
             if (token >= ids.length) {
                 throw new IllegalArgumentException(
                         start + " is beyond the end of its document: it was taken from another dataset");
@@ -78,7 +87,13 @@ final class NoamPacker implements AutoCloseable {
         int rows = (textRows + batch - 1) / batch * batch;
         Arrays.fill(tokens, filled, tokens.length, dataset.tokenizer().padId());
         return new Window(
-                start, new Position(epoch, document, token, 0), L, tokens, filled, rowOrder(start, textRows, rows));
+                start,
+                new Position(epoch, document, token, 0),
+                L,
+                tokens,
+                filled,
+                rowOrder(start, textRows, rows),
+                begun);
     }
 
     private int[] rowOrder(Position start, int textRows, int rows) {

@@ -57,6 +57,14 @@ public interface LanguageModel extends AutoCloseable {
     }
 
     /**
+     * Floating-point operations of a forward and a backward pass over a token, for MFU: six a parameter (Kaplan et al. 2020).
+     * Products of activations, as in attention, and recomputation do not count.
+     */
+    default double flopsPerToken() {
+        return 6.0 * parameterCount();
+    }
+
+    /**
      * Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. A bfloat16 model multiplies in bfloat16 here too, where
      * NanoDO multiplies in float32, at twice the time.
      */

@@ -5,33 +5,63 @@ import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.data.TextSize;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Cross-entropy on held-out text, over all its tokens once.
+ * Cross-entropy on held-out text, over all its tokens once or over its first batches.
  *
+ * @param name stands before the names of its metrics; empty for none
  * @param everySteps how often the trainer runs it, besides at the end
  */
-record Evaluator(PackedDataset data, long everySteps) {
-    /** {@code eval_loss} in nats a token, {@code eval_loss_std}, its standard error, and {@code eval_perplexity}. */
-    Map<String, Double> evaluate(Engine engine, Device device) {
+record Evaluator(String name, PackedDataset data, long everySteps) {
+    boolean due(long step) {
+        return step % everySteps == 0;
+    }
+
+    /**
+     * By NanoDO's names: {@code eval_loss} in nats a token, {@code eval_loss_std}, its standard error, {@code eval_loss_uc}, three of those
+     * above it, the same with {@code _bpB} in bits a byte, and {@code eval_perplexity}.
+     *
+     * @param batches at most, over all ranks
+     */
+    Map<String, Double> evaluate(Engine engine, Device device, long batches) {
         Collectives ranks = engine.ranks();
         Average mine = Average.NONE;
-        try (var batches = data.shard(ranks.rank(), ranks.world()).epochs(1).iterator()) {
-            while (batches.hasNext()) {
-                Batch batch = batches.next();
+        TextSize text;
+        try (var rows = data.shard(ranks.rank(), ranks.world()).epochs(1).iterator()) {
+            for (long i = 0; i < batches && rows.hasNext(); i++) {
+                Batch batch = rows.next();
                 mine = mine.merge(Average.of(engine.tokenLosses(batch), batch.weights_BxL()));
             }
+            text = rows.textSize();
         }
         Average loss = ofAll(ranks, device, mine);
+        if (loss.count() == 0) {
+            throw new IllegalArgumentException("The evaluation set" + (name.isEmpty() ? "" : " \"" + name + "\"")
+                    + " has no token to predict: it needs a document with text");
+        }
         var values = new LinkedHashMap<String, Double>();
-        values.put("eval_loss", loss.mean());
-        values.put("eval_loss_std", loss.standardError());
-        values.put("eval_perplexity", Math.exp(loss.mean()));
+        put(values, "", 1, loss);
+        if (text.bytes() > 0) {
+            double bitsPerNat = 1 / Math.log(2);
+            put(values, "_bpB", bitsPerNat * text.tokens() / text.bytes(), loss);
+        }
+        values.put(prefix() + "eval_perplexity", Math.exp(loss.mean()));
         return values;
+    }
+
+    private void put(Map<String, Double> values, String unit, double scale, Average loss) {
+        values.put(prefix() + "eval_loss" + unit, loss.mean() * scale);
+        values.put(prefix() + "eval_loss_std" + unit, loss.standardError() * scale);
+        values.put(prefix() + "eval_loss_uc" + unit, (loss.mean() + 3 * loss.standardError()) * scale);
+    }
+
+    private String prefix() {
+        return name.isEmpty() ? "" : name + "/";
     }
 
     private static Average ofAll(Collectives ranks, Device device, Average mine) {

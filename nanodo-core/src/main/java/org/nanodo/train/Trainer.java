@@ -3,10 +3,10 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -22,6 +22,7 @@ import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.train.StepClock.Phase;
+import org.nanodo.train.StepMetrics.Pending;
 
 /**
  * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
@@ -40,15 +41,14 @@ public final class Trainer implements AutoCloseable {
     private final Together together;
     private final Checkpoints checkpoints;
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
+    private final InternalMetrics internals;
+    private final StepMetrics stepMetrics;
     private final StepClock clock = new StepClock();
     private volatile long step;
     private volatile boolean stopping;
     private boolean allStop; // what the ranks have agreed on
     private boolean failed;
     private Pending pending;
-
-    /** What a step has yet to report: reading it at once would wait for the device. */
-    private record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums) {}
 
     Trainer(TrainerBuilder options) {
         this.options = options;
@@ -66,6 +66,8 @@ public final class Trainer implements AutoCloseable {
         together = new Together(ranks, model.device());
         checkpoints = new Checkpoints(options, engine, optimizer, batches, together);
         broken = Tensors.zeros(model.device());
+        internals = new InternalMetrics(model, engine, options.internalSteps);
+        stepMetrics = new StepMetrics(options, options.peakFlops * ranks.world(), internals);
     }
 
     public static TrainerBuilder of(LanguageModel model) {
@@ -158,7 +160,7 @@ public final class Trainer implements AutoCloseable {
     private void loop() throws IOException {
         clock.skip();
         long saved = -1;
-        long evaluated = -1;
+        long first = step;
         while (step < options.steps && !stops() && batches.hasNext()) {
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
@@ -171,16 +173,13 @@ public final class Trainer implements AutoCloseable {
                 save();
                 saved = step;
             }
-            if (options.evaluator != null && step % options.evaluator.everySteps() == 0) {
-                evaluate();
-                evaluated = step;
-            }
+            evaluate(evaluator -> evaluator.due(step));
         }
         if (saved != step) {
             save();
         }
-        if (options.evaluator != null && evaluated != step && !stops()) {
-            evaluate();
+        if (!stops()) {
+            evaluate(evaluator -> step == first || !evaluator.due(step)); // those that have not run just now
         }
         reportPending();
         checkpoints.await();
@@ -230,12 +229,26 @@ public final class Trainer implements AutoCloseable {
                 throw new IllegalArgumentException(
                         "The schedule gives a learning rate of " + learningRate + " at step " + step);
             }
-            optimizer.update(step + 1, learningRate, gradScale, broken);
-            engine.clearGradients();
-            clock.lap(Phase.OPTIMIZER);
+            Tensor internal = update(learningRate, gradScale);
             Tensor sums_6 = Scope.keep(torch.cat(new TensorVector(sums_5, norm.view(1)), 0));
-            return new Pending(step + 1, learningRate, clock.read(), sums_6);
+            return new Pending(step + 1, learningRate, clock.read(), sums_6, internal);
         }
+    }
+
+    /** @return the internal metrics, still on the device, or null if this step has none */
+    private Tensor update(double learningRate, Tensor gradScale) {
+        boolean measured = internals.due(step + 1);
+        if (measured) {
+            clock.lap(Phase.OPTIMIZER);
+            internals.beforeUpdate();
+            clock.lap(Phase.REPORT);
+        }
+        optimizer.update(step + 1, learningRate, gradScale, broken);
+        engine.clearGradients();
+        clock.lap(Phase.OPTIMIZER);
+        Tensor internal = measured ? internals.afterUpdate() : null;
+        clock.lap(Phase.REPORT);
+        return internal;
     }
 
     /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
@@ -243,28 +256,19 @@ public final class Trainer implements AutoCloseable {
         if (done == null) {
             return;
         }
-        float[] sums = Tensors.toFloats(done.sums);
-        done.sums.close();
-        double weight = sums[1];
-        double loss = sums[0] / weight;
-        double norm = sums[5] / weight;
-        allStop |= sums[2] > 0;
-        if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
-            step = done.step - 1;
-            throw new DivergedException(done.step, loss, norm);
+        try (done) {
+            float[] sums = Tensors.toFloats(done.sums_6());
+            double weight = sums[1];
+            double loss = sums[0] / weight;
+            double norm = sums[5] / weight;
+            allStop |= sums[2] > 0;
+            if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
+                step = done.step() - 1;
+                throw new DivergedException(done.step(), loss, norm);
+            }
+            checkpoints.hear(sums[3], sums[4]);
+            tell(stepMetrics.of(done, loss, norm, weight));
         }
-        checkpoints.hear(sums[3], sums[4]);
-        var values = new LinkedHashMap<String, Double>();
-        values.put("train_loss", loss);
-        values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
-        values.put("learning_rate", done.learningRate);
-        values.put("grads/all/norm", norm);
-        values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
-        values.put("train_ntokens", weight);
-        double seconds = done.seconds.values().stream().mapToDouble(s -> s).sum();
-        values.put("tokens_per_sec", weight / seconds);
-        values.putAll(done.seconds);
-        tell(new Metrics(done.step, values));
     }
 
     private void reportPending() throws IOException {
@@ -273,9 +277,15 @@ public final class Trainer implements AutoCloseable {
         report(done);
     }
 
-    private void evaluate() throws IOException {
+    private void evaluate(Predicate<Evaluator> which) throws IOException {
+        var due = options.evaluators.values().stream().filter(which).toList();
+        if (due.isEmpty()) {
+            return;
+        }
         reportPending();
-        tell(new Metrics(step, options.evaluator.evaluate(engine, model.device())));
+        var values = new LinkedHashMap<String, Double>();
+        due.forEach(evaluator -> values.putAll(evaluator.evaluate(engine, model.device(), options.evalSteps)));
+        tell(new Metrics(step, values));
         clock.skip();
     }
 
@@ -287,11 +297,14 @@ public final class Trainer implements AutoCloseable {
 
     private void tell(Metrics metrics) {
         options.listeners.forEach(listener -> listener.accept(metrics));
+        if (ranks.rank() == 0) {
+            options.writers.forEach(writer -> writer.accept(metrics));
+        }
     }
 
     private void discardPending() {
         if (pending != null) {
-            pending.sums.close();
+            pending.close();
             pending = null;
         }
     }
@@ -333,12 +346,14 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** Waits for the last checkpoint, frees the optimizer's state and stops the data thread. The model stays open. */
+    /** Waits for the last checkpoint, closes writers, frees the optimizer's state and stops the data thread. The model stays open. */
     @Override
     public void close() {
         checkpoints.close();
         batches.close();
         optimizer.close();
+        internals.close();
         broken.close();
+        options.writers.forEach(MetricWriter::close);
     }
 }

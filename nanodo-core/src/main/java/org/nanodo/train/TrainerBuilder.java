@@ -2,7 +2,9 @@ package org.nanodo.train;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
@@ -11,6 +13,8 @@ import org.nanodo.model.LanguageModel;
 public final class TrainerBuilder implements Cloneable {
     final LanguageModel model;
     List<Consumer<Metrics>> listeners = new ArrayList<>();
+    List<MetricWriter> writers = new ArrayList<>();
+    Map<String, Evaluator> evaluators = new LinkedHashMap<>();
     PackedDataset data;
     Engine.Factory engine = SingleDevice::new;
     Loss loss = Loss.crossEntropy();
@@ -19,7 +23,9 @@ public final class TrainerBuilder implements Cloneable {
     double clip = Double.POSITIVE_INFINITY;
     int microBatches = 1;
     long steps;
-    Evaluator evaluator;
+    long evalSteps = Long.MAX_VALUE;
+    long internalSteps = Long.MAX_VALUE;
+    double peakFlops = Double.NaN;
     Path workdir;
     long checkpointSteps = 2000;
     int keep = 3;
@@ -70,9 +76,39 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Evaluates on all of this dataset every so many steps and at the end. */
+    /**
+     * Evaluates on this dataset every so many steps and at the end: {@code eval_loss} and so on. The length of its rows is NanoDO's
+     * {@code eval_max_target_length}.
+     */
     public TrainerBuilder evaluate(PackedDataset validation, long everySteps) {
-        this.evaluator = new Evaluator(validation, everySteps);
+        return evaluate("", validation, everySteps);
+    }
+
+    /** As many more as there are names, which stand before those of the metrics: {@code wiki/eval_loss}. */
+    public TrainerBuilder evaluate(String name, PackedDataset validation, long everySteps) {
+        evaluators.put(name, new Evaluator(name, validation, everySteps));
+        return this;
+    }
+
+    /** Evaluates on so many batches of each set at most: NanoDO's {@code eval_steps}. Default: on all. */
+    public TrainerBuilder evalSteps(long batches) {
+        this.evalSteps = batches;
+        return this;
+    }
+
+    /**
+     * Measures, every so many steps, root mean square, mean and standard deviation of gradients, parameters and updates, of each
+     * parameter and of all: {@code grads/blocks.0.query/rms}, {@code updates/all/std}; 1 is NanoDO's {@code log_internal_metrics}. Costs
+     * a copy of the parameters, and time in the steps that are measured. Default: never.
+     */
+    public TrainerBuilder internalMetrics(long everySteps) {
+        this.internalSteps = everySteps;
+        return this;
+    }
+
+    /** What one rank's device could do a second, in floating-point operations, for the metric {@code mfu}. Default: no such metric. */
+    public TrainerBuilder peakFlops(double flopsPerSecond) {
+        this.peakFlops = flopsPerSecond;
         return this;
     }
 
@@ -94,9 +130,15 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Hears every step's metrics, one step late, and every evaluation's. */
+    /** Hears every step's metrics, one step late, and every evaluation's. On every rank, with the same values. */
     public TrainerBuilder listen(Consumer<Metrics> listener) {
         listeners.add(listener);
+        return this;
+    }
+
+    /** Gets the same as those who {@link #listen}, but on rank 0 alone. The trainer closes it. */
+    public TrainerBuilder write(MetricWriter writer) {
+        writers.add(writer);
         return this;
     }
 
@@ -119,7 +161,10 @@ public final class TrainerBuilder implements Cloneable {
         check(clip > 0, "clip is " + clip + ": a global norm is positive");
         check(checkpointSteps > 0, "Checkpoints every " + checkpointSteps + " steps: it has to be positive");
         checkLength(data);
-        if (evaluator != null) {
+        check(evalSteps > 0, "An evaluation of " + evalSteps + " batches: it has to be positive");
+        check(internalSteps > 0, "Internal metrics every " + internalSteps + " steps: it has to be positive");
+        check(!(peakFlops <= 0), "A peak of " + peakFlops + " operations a second: it has to be positive");
+        for (Evaluator evaluator : evaluators.values()) {
             check(
                     evaluator.everySteps() > 0,
                     "Evaluation every " + evaluator.everySteps() + " steps: it has to be positive");
@@ -136,6 +181,8 @@ public final class TrainerBuilder implements Cloneable {
         try {
             TrainerBuilder copy = (TrainerBuilder) super.clone();
             copy.listeners = List.copyOf(listeners);
+            copy.writers = List.copyOf(writers);
+            copy.evaluators = new LinkedHashMap<>(evaluators);
             if (schedule == null) {
                 copy.schedule = Schedule.warmupCosine(1.6e-4, 1.6e-3, 1.6e-4, steps / 100, steps);
             }

@@ -20,6 +20,7 @@ class MemoryTest {
                             .clip(1)
                             .accumulate(2)
                             .evaluate(TrainerTest.DATA, 100)
+                            .internalMetrics(2)
                             .checkpoints(Path.of(args[0]), 100, 1)
                             .listen(metrics -> {
                                 if (metrics.has("train_loss") && metrics.step() % 500 == 0) {

@@ -79,7 +79,7 @@ public final class Benchmark implements Callable<Integer> {
         }
         result.put("peak_resident_mib", Memory.peakResidentBytes() >> 20);
         result.forEach((name, value) -> System.out.printf("%-22s %s%n", name, value));
-        String line = Json.write(result).replaceAll("\\s*\\R\\s*", " ");
+        String line = Json.writeLine(result);
         System.out.println(line);
         if (json != null) {
             Files.writeString(json, line + "\n", StandardOpenOption.CREATE, StandardOpenOption.APPEND);
@@ -93,6 +93,7 @@ public final class Benchmark implements Callable<Integer> {
         double float32Peak = peak(torch.ScalarType.Float);
         double bfloat16Peak = peak(torch.ScalarType.BFloat16);
         long parameters;
+        double flopsPerToken;
         try (var model = DecoderModel.create(config, 1);
                 var trainer = Trainer.of(model)
                         .data(PackedDataset.of(TextSource.of(names(100)))
@@ -110,6 +111,7 @@ public final class Benchmark implements Callable<Integer> {
                         })
                         .build()) {
             parameters = model.parameterCount();
+            flopsPerToken = model.flopsPerToken();
             trainer.run();
         }
         float32Peak = Math.max(float32Peak, peak(torch.ScalarType.Float));
@@ -127,7 +129,7 @@ public final class Benchmark implements Callable<Integer> {
         result.put("tokens_per_sec", rounded(tokensPerSecond));
         result.put("float32_peak_gflops", rounded(float32Peak / 1e9));
         result.put("bfloat16_peak_gflops", rounded(bfloat16Peak / 1e9));
-        result.put("mfu", rounded(6.0 * parameters * tokensPerSecond / float32Peak));
+        result.put("mfu", rounded(flopsPerToken * tokensPerSecond / float32Peak));
         result.put("native_alive_mib", alive[0] >> 20);
     }
 

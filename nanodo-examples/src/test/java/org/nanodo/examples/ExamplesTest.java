@@ -87,7 +87,7 @@ class ExamplesTest {
                     .containsPattern("step_ms +\\d")
                     .containsPattern("mfu +0\\.\\d");
         }
-        assertThat(Files.readAllLines(json)).hasSize(2).allMatch(line -> line.startsWith("{ \"preset\""));
+        assertThat(Files.readAllLines(json)).hasSize(2).allMatch(line -> line.startsWith("{\"preset\""));
         check(new Benchmark(), "no preset \"gpt5\"", "--preset", "gpt5");
     }
 

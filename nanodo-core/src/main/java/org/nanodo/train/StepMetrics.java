@@ -1,0 +1,95 @@
+package org.nanodo.train;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import org.bytedeco.pytorch.Tensor;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Parameter;
+
+/** What is told of each training step, by NanoDO's names. */
+final class StepMetrics {
+    /** Where NanoDO's tables of embeddings are in a model. */
+    private static final Set<String> EMBEDDINGS = Set.of("embed", "pos_embed");
+
+    /**
+     * A step's numbers, some still on the device: reading them at once would wait for it.
+     *
+     * @param sums_6 loss, weight, ranks that want to stop, that have written a checkpoint, that have failed to, and norm of the gradient
+     * @param internal of {@link InternalMetrics}, or null
+     */
+    record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums_6, Tensor internal)
+            implements AutoCloseable {
+        @Override
+        public void close() {
+            sums_6.close();
+            if (internal != null) {
+                internal.close();
+            }
+        }
+    }
+
+    private final LanguageModel model;
+    private final PackedDataset data;
+    private final long steps;
+    private final double peakFlops;
+    private final InternalMetrics internals;
+
+    /** @param peakFlops of all ranks together, a second; NaN if nobody has said */
+    StepMetrics(TrainerBuilder options, double peakFlops, InternalMetrics internals) {
+        model = options.model;
+        data = options.data;
+        steps = options.steps;
+        this.peakFlops = peakFlops;
+        this.internals = internals;
+    }
+
+    /**
+     * @param loss in nats a token
+     * @param norm of the mean's gradient
+     * @param tokens targets in the batch, over all ranks
+     */
+    Metrics of(Pending step, double loss, double norm, double tokens) {
+        var values = new LinkedHashMap<String, Double>();
+        values.put("train_loss", loss);
+        values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
+        values.put("learning_rate", step.learningRate);
+        values.put("grads/all/norm", norm);
+        values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
+        values.put("train_ntokens", tokens);
+        values.put("train_fraction", (double) step.step / steps);
+        // Packed rows are full but the last of a finite dataset, and the last token of a row has no target.
+        values.put("train_tokens_seen", (step.step - 1.0) * data.batch() * (data.length() - 1) + tokens);
+        double positions = (double) data.batch() * data.length();
+        values.put("total_flops", model.flopsPerToken() * positions * step.step);
+        double seconds = step.seconds.values().stream().mapToDouble(s -> s).sum();
+        values.put("tokens_per_sec", tokens / seconds);
+        values.put("steps_per_sec", 1 / seconds);
+        if (!Double.isNaN(peakFlops)) {
+            values.put("mfu", model.flopsPerToken() * positions / seconds / peakFlops);
+        }
+        values.putAll(step.seconds);
+        if (step.step == 1) {
+            countParameters(values, step.internal != null);
+        }
+        if (step.internal != null) {
+            internals.read(step.internal, tokens, step.learningRate).forEach(values::putIfAbsent);
+        }
+        return new Metrics(step.step, values);
+    }
+
+    private void countParameters(Map<String, Double> values, boolean each) {
+        double embedding = model.parameters().stream()
+                .filter(parameter -> EMBEDDINGS.contains(parameter.name()))
+                .mapToDouble(Parameter::numel)
+                .sum();
+        values.put("n_params/all", (double) model.parameterCount());
+        values.put("n_params/embedding", embedding);
+        values.put("n_params/non_embedding", model.parameterCount() - embedding);
+        if (each) {
+            model.parameters()
+                    .forEach(parameter -> values.put("n_params/" + parameter.name(), (double) parameter.numel()));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+import static org.nanodo.train.TrainerTest.DATA;
+import static org.nanodo.train.TrainerTest.builder;
+import static org.nanodo.train.TrainerTest.config;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.nanodo.data.Batch;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.TextSource;
+import org.nanodo.data.Tokenizer;
+import org.nanodo.model.DecoderModel;
+
+class EvaluatorTest {
+    /** Documents of one to four bytes a character, that rows of 16 cut wherever it comes. */
+    private static final String[] TEXTS = IntStream.range(0, 40)
+            .mapToObj(i -> "Größe " + i + " €, 𝄞 " + "x".repeat(i % 7))
+            .toArray(String[]::new);
+
+    private static final PackedDataset ROWS =
+            PackedDataset.of(TextSource.of(TEXTS)).length(16).batch(4).shuffle(3);
+
+    /** Loss, its standard error and bits a byte against the model's plain log-probabilities, row by row. */
+    @Test
+    void aSetIsMeasuredAsItsRowsAre() throws Exception {
+        var all = new ArrayList<Metrics>();
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer =
+                        builder(model, 1).evaluate(ROWS, 1).listen(all::add).build()) {
+            trainer.run();
+            Metrics metrics = evaluation(all);
+            double[] losses = losses(model, ROWS, Long.MAX_VALUE);
+            double mean = Arrays.stream(losses).average().orElseThrow();
+            double squares = Arrays.stream(losses)
+                    .map(loss -> (loss - mean) * (loss - mean))
+                    .sum();
+            double error = Math.sqrt(squares) / losses.length;
+            assertClose(metrics, "eval_loss", mean);
+            assertClose(metrics, "eval_loss_std", error);
+            assertClose(metrics, "eval_loss_uc", mean + 3 * error);
+            assertClose(metrics, "eval_perplexity", Math.exp(mean));
+
+            double bytes = String.join("", TEXTS).getBytes(StandardCharsets.UTF_8).length;
+            double bitsPerByte =
+                    (bytes + 2 * TEXTS.length) / bytes / Math.log(2); // a byte is a token, BOS and EOS besides
+            assertClose(metrics, "eval_loss_bpB", mean * bitsPerByte);
+            assertClose(metrics, "eval_loss_std_bpB", error * bitsPerByte);
+            assertClose(metrics, "eval_loss_uc_bpB", (mean + 3 * error) * bitsPerByte);
+        }
+    }
+
+    @Test
+    void setsHaveNamesAndStepsOfTheirOwnAndALimit() throws Exception {
+        PackedDataset other = PackedDataset.of(TextSource.of("something else", "and more of it"))
+                .length(10)
+                .batch(2);
+        var all = new ArrayList<Metrics>();
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 5)
+                        .evaluate(ROWS, 2)
+                        .evaluate("other", other, 4)
+                        .evalSteps(2)
+                        .listen(all::add)
+                        .build()) {
+            trainer.run();
+            assertThat(steps(all, "eval_loss")).containsExactly(2L, 4L, 5L);
+            assertThat(steps(all, "other/eval_loss")).containsExactly(4L, 5L);
+            Metrics last = evaluation(all);
+            assertClose(last, "eval_loss", mean(losses(model, ROWS, 2)));
+            assertClose(last, "other/eval_loss", mean(losses(model, other, 2)));
+            assertThat(last.values()).containsKeys("other/eval_loss_uc", "other/eval_loss_bpB");
+            assertThat(losses(model, ROWS, 2)).hasSize(2 * 4 * 15);
+        }
+    }
+
+    @Test
+    void aSetWithNothingToPredictIsNamed() throws Exception {
+        // One token is BOS and EOS in one, so an empty document is a single one.
+        PackedDataset empty = PackedDataset.of(TextSource.of(""))
+                .tokenizer(new OneSpecial())
+                .length(8)
+                .batch(1);
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 1)
+                        .data(DATA.tokenizer(new OneSpecial()))
+                        .evaluate("empty", empty, 1)
+                        .build()) {
+            assertThatThrownBy(trainer::run).hasMessageContaining("\"empty\" has no token to predict");
+        }
+    }
+
+    private static final class OneSpecial implements Tokenizer {
+        @Override
+        public int[] encode(String text) {
+            return Tokenizer.bytes().encode(text);
+        }
+
+        @Override
+        public String decode(int... ids) {
+            return Tokenizer.bytes().decode(ids);
+        }
+
+        @Override
+        public int vocabSize() {
+            return 259;
+        }
+
+        @Override
+        public int eosId() {
+            return 1;
+        }
+
+        @Override
+        public Map<String, String> spec() {
+            return Map.of("kind", "one special");
+        }
+    }
+
+    /** Of every target of so many batches, by one row after another. */
+    private static double[] losses(DecoderModel model, PackedDataset data, long limit) {
+        var losses = DoubleStream.builder();
+        try (var batches = data.epochs(1).iterator()) {
+            for (long i = 0; i < limit && batches.hasNext(); i++) {
+                Batch batch = batches.next();
+                for (int b = 0; b < batch.B(); b++) {
+                    int start = b * batch.L();
+                    int end = start;
+                    while (end < start + batch.L() && batch.weights_BxL()[end] != 0) {
+                        end++;
+                    }
+                    if (end > start) {
+                        int[] text = Arrays.copyOfRange(batch.inputs_BxL(), start, end + 1);
+                        for (double logProb : model.logProbs(text)) {
+                            losses.add(-logProb);
+                        }
+                    }
+                }
+            }
+        }
+        return losses.build().toArray();
+    }
+
+    private static double mean(double[] values) {
+        return Arrays.stream(values).average().orElseThrow();
+    }
+
+    private static List<Long> steps(List<Metrics> metrics, String name) {
+        return metrics.stream().filter(m -> m.has(name)).map(Metrics::step).toList();
+    }
+
+    private static Metrics evaluation(List<Metrics> metrics) {
+        return metrics.stream()
+                .filter(m -> m.has("eval_loss"))
+                .reduce((first, second) -> second)
+                .orElseThrow();
+    }
+
+    private static void assertClose(Metrics metrics, String name, double expected) {
+        assertThat(metrics.get(name)).as(name).isCloseTo(expected, within(expected * 1e-5));
+    }
+}
