@@ -91,7 +91,7 @@ class PackedDatasetTest {
 
     @Test
     void aDocumentThatCannotBeReadIsToldWhenItsTurnComes() {
-        var source = new TextSource() {
+        var source = new IndexedTextSource() {
             @Override
             public int size() {
                 return 3;
@@ -268,7 +268,7 @@ class PackedDatasetTest {
 
     @Test
     void aDocumentThatCannotBeUsedIsNamed() {
-        TextSource failing = new TextSource() {
+        TextSource failing = new IndexedTextSource() {
             @Override
             public int size() {
                 return 1;
@@ -296,8 +296,9 @@ class PackedDatasetTest {
     @Test
     void aPositionOfAnotherDatasetIsNamed() {
         try (var batches = PackedDataset.of(TWO).length(4).batch(1).epochs(1).iterator()) {
-            assertThatThrownBy(() -> batches.seek(new Position(0, 2, 0, 0))).hasMessageContaining("2 documents");
-            batches.seek(new Position(0, 0, 0, 1000));
+            var beyond = new Position(List.of(new Position.Place(0, 2, 0, 0)), 0, 0);
+            assertThatThrownBy(() -> batches.seek(beyond)).hasMessageContaining("2 documents");
+            batches.seek(new Position(Position.start(1).sources(), 0, 1000));
             assertThatThrownBy(batches::next).hasMessageContaining("Row 1000");
         }
     }
