@@ -60,12 +60,12 @@ final class DocumentOrder implements AutoCloseable {
 
     /** Null after the last epoch. @throws IllegalArgumentException if a whole epoch has no document */
     synchronized Entry next() throws IOException {
-        for (int empty = 0; epoch < epochs; empty++) {
+        for (int empty = 0; epoch < epochs; ) {
             UnreadDocument next = nextOfShard();
             if (next != null) {
                 return new Entry(new Place(epoch, shard, document++, 0), next);
             }
-            if (empty > source.size()) {
+            if (document == 0 && ++empty == source.size()) {
                 throw new IllegalArgumentException("The source has no documents: none of its " + source.size()
                         + " shards has one, such as " + source.name(0));
             }

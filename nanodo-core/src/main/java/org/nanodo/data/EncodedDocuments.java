@@ -28,9 +28,7 @@ final class EncodedDocuments implements AutoCloseable {
 
     private static final int CHUNK_DOCUMENTS = 256;
 
-    /**
-     * A document's ids, none if it is passed over, and the place of the one after it.
-     */
+    /** A document's ids, none if it is passed over, and the place of the one after it. */
     record Encoded(int[] ids, Place next) {}
 
     /** A document at its place, and where its ids will be; the end of the data has none. */

@@ -142,7 +142,8 @@ final class JsonLines implements DocumentReader {
             try (JsonParser parser = JSON.createParser(whole.text())) {
                 return new Document(name, text(parser), 0);
             } catch (JsonProcessingException e) {
-                throw new CorruptDocumentException(name + " is not JSON: " + e.getOriginalMessage());
+                String what = e.getOriginalMessage().replaceFirst(" \\(start marker .*", "");
+                throw new CorruptDocumentException(name + " is not JSON: " + what);
             } catch (CorruptDocumentException e) {
                 throw e;
             } catch (IOException e) {

@@ -51,7 +51,7 @@ final class ParquetColumn implements DocumentReader {
             var options =
                     ParquetReadOptions.builder(new PlainParquetConfiguration()).build();
             reader = ParquetFileReader.open(new LocalInputFile(file), options);
-        } catch (RuntimeException e) {
+        } catch (IOException | RuntimeException e) {
             throw damaged(file, "its footer cannot be read", e);
         }
         try {

@@ -303,6 +303,12 @@ class PackedDatasetTest {
         }
     }
 
+    /** A document: BOS, a byte token for each character, EOS. */
+    static int[] bytes(String text) {
+        return IntStream.concat(IntStream.concat(IntStream.of(1), text.chars().map(c -> c + 3)), IntStream.of(2))
+                .toArray();
+    }
+
     private static Map<Integer, Integer> count(PackedDataset dataset) {
         var counts = new HashMap<Integer, Integer>();
         try (var batches = dataset.iterator()) {
