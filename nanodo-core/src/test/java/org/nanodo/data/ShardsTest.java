@@ -56,7 +56,6 @@ class ShardsTest {
         TextSource source = shards(6, 0, 700, 3, 0, 1200, 40);
         for (PackedDataset data : List.of(
                 PackedDataset.of(source).length(1 << 12).batch(128).shuffle(3),
-                PackedDataset.of(source).length(16).batch(4).shuffle(3),
                 PackedDataset.of(source).length(100).batch(7).epochs(2),
                 PackedDataset.of(source.split(0.3, 1).train())
                         .length(16)
