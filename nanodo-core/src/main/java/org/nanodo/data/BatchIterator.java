@@ -1,11 +1,13 @@
 package org.nanodo.data;
 
 import java.util.Iterator;
+import java.util.List;
 import java.util.NoSuchElementException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Collectors;
 import org.nanodo.data.NoamPacker.Window;
 
 /**
@@ -28,30 +30,25 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     BatchIterator(PackedDataset dataset) {
         this.dataset = dataset;
         this.packer = new NoamPacker(dataset);
-        seek(Position.START);
+        seek(Position.start(dataset.mixture().parts().size()));
     }
 
     /** Where the next batch comes from. Another iterator over an equal dataset goes on there after {@link #seek}. */
     public Position position() {
         Window current = current();
         Position start = current.start();
-        return row == current.rows() && row > 0
-                ? current.next()
-                : new Position(start.epoch(), start.document(), start.token(), row);
+        return row == current.rows() && row > 0 ? current.next() : new Position(start.sources(), start.token(), row);
     }
 
     public void seek(Position position) {
-        if (position.document() < 0 || position.document() >= dataset.source().size() || position.row() < 0) {
-            throw new IllegalArgumentException(position + " is not in this dataset of "
-                    + dataset.source().size() + " documents: it was taken from another one");
-        }
+        checkIsHere(position);
         if (ahead != null) {
             ahead.cancel(false);
         }
         window = null;
         read = TextSize.NONE;
         row = position.row();
-        ahead = pack(new Position(position.epoch(), position.document(), position.token(), 0));
+        ahead = pack(new Position(position.sources(), position.token(), 0));
     }
 
     @Override
@@ -65,7 +62,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
 
     /**
      * @throws NoSuchElementException after the last epoch
-     * @throws java.io.UncheckedIOException if a document cannot be read
+     * @throws java.io.UncheckedIOException if a document or shard cannot be read
      */
     @Override
     public Batch next() {
@@ -90,6 +87,21 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     public void close() {
         background.shutdownNow();
         packer.close();
+    }
+
+    private void checkIsHere(Position position) {
+        List<Mixture.Part> parts = dataset.mixture().parts();
+        boolean here = position.sources().size() == parts.size() && position.token() >= 0 && position.row() >= 0;
+        for (int i = 0; here && i < parts.size(); i++) {
+            Position.Place place = position.sources().get(i);
+            int shards = parts.get(i).source().size();
+            here = place.epoch() >= 0 && place.shard() >= 0 && place.shard() < shards && place.document() >= 0;
+        }
+        if (!here) {
+            String sizes = parts.stream().map(part -> "" + part.source().size()).collect(Collectors.joining(" and "));
+            throw new IllegalArgumentException(position + " is not in this dataset of " + sizes
+                    + " documents or shards: it was taken from another one");
+        }
     }
 
     private Window current() {

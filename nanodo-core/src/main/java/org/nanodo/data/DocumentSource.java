@@ -2,12 +2,20 @@ package org.nanodo.data;
 
 import java.io.IOException;
 
-/** What a {@link PackedDataset} packs: documents by number, as texts or as tokens. */
-public sealed interface DocumentSource permits TextSource, TokenSource {
+/**
+ * Documents in numbered shards, as texts or as tokens. A shard is read from its beginning, when its turn comes: nothing is asked
+ * of it before, not even how many documents it has, so that training on a thousand compressed files can begin at once. Going
+ * on in the middle of a shard reads what is before the place again. Where documents can be read each on its own
+ * ({@link IndexedTextSource}, {@link TokenSource}), each is a shard, and any place is found at once.
+ */
+public interface DocumentSource {
+    /** Shards. */
     int size();
 
-    /** What a message would call a document: its path, say. */
-    String name(int index);
+    /** What a message would call a shard: its path, say. */
+    String name(int shard);
+
+    DocumentReader open(int shard) throws IOException;
 
     /** Tells one corpus from another. */
     String fingerprint() throws IOException;

@@ -2,147 +2,143 @@ package org.nanodo.data;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
-import java.util.stream.IntStream;
+import org.nanodo.data.DocumentOrder.Entry;
+import org.nanodo.data.Position.Place;
+import org.nanodo.data.UnreadDocument.Tokens;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A dataset's documents as ids, in the order of training, read and encoded by several threads ahead of the one that asks.
- * Those asked for again, as a long document is by one window after another, are not encoded again.
+ * One source's documents as ids, in the order of training, read and encoded by several threads ahead of the one that asks.
+ * One asked for again, as a long document is by one window after another, is not encoded again.
  */
 final class EncodedDocuments implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EncodedDocuments.class);
-    private static final int THREADS = Runtime.getRuntime().availableProcessors();
 
     /** Short documents go to a thread by the hundred: handing a task over costs as much as encoding a kilobyte. */
     private static final int CHUNK_TOKENS = 1 << 16;
 
     private static final int CHUNK_DOCUMENTS = 256;
 
-    /** What may wait in memory, as far as the documents before let one guess: 16 MiB. */
-    private static final long AHEAD_TOKENS = 1 << 22;
+    /** A document, and the place of the one after it. */
+    record Encoded(Tokens tokens, Place next) {}
 
-    /** Documents start to end (exclusive) in the order of an epoch, and what came of each. */
-    private record Chunk(int start, int end, Future<List<Encoded>> documents) {}
+    /** A document at its place, and where its ids will be; the end of the data has none. */
+    private record Ahead(Place place, Future<List<Result>> chunk, int index) {}
 
-    /**
-     * A document.
-     *
-     * @param ids BOS, those of its text, EOS; of tokens as they are
-     * @param bytes of its text in UTF-8; 0 of tokens
-     */
-    record Encoded(int[] ids, long bytes, RuntimeException failure) {}
+    private record Result(Tokens tokens, RuntimeException failure) {}
 
-    private final PackedDataset dataset;
-    private final Set<Integer> warned = ConcurrentHashMap.newKeySet();
-    private final ArrayDeque<Chunk> ahead = new ArrayDeque<>();
-    private final ExecutorService encoders = Executors.newFixedThreadPool(THREADS, task -> {
-        var thread = new Thread(task, "nanodo-encoder");
-        thread.setDaemon(true);
-        return thread;
-    });
-    private long epoch = -1;
-    private int[] order;
-    private double meanTokens = AHEAD_TOKENS; // until the first is known
+    private final DocumentOrder order;
+    private final Tokenizer tokenizer;
+    private final Executor encoders;
+    private final int maxDocuments;
+    private final long maxTokens;
+    private final Set<String> warned = ConcurrentHashMap.newKeySet();
+    private final ArrayDeque<Ahead> ahead = new ArrayDeque<>();
+    private Ahead current;
+    private boolean ended; // or failed: there is nothing to read any more
+    private double meanTokens;
 
-    EncodedDocuments(PackedDataset dataset) {
-        this.dataset = dataset;
+    /** @param maxTokens what may wait in memory, as far as the documents before let one guess */
+    EncodedDocuments(DocumentOrder order, Tokenizer tokenizer, Executor encoders, int threads, long maxTokens) {
+        this.order = order;
+        this.tokenizer = tokenizer;
+        this.encoders = encoders;
+        this.maxDocuments = threads * CHUNK_DOCUMENTS;
+        this.maxTokens = maxTokens;
+        this.meanTokens = maxTokens; // until the first is known
     }
 
-    /** The document at that position of an epoch. For one thread. */
-    Encoded get(long epoch, int position) {
-        if (this.epoch != epoch) {
-            this.epoch = epoch;
-            order = dataset.shuffles() ? Shuffle.permutation(dataset.source().size(), dataset.seed(), -epoch) : null;
-            ahead.clear();
+    /** The document at that place, which is cheap if it is the last one asked for or the one after; null at the data's end. */
+    Encoded at(Place place) {
+        while (current != null && !current.place.isSameDocument(place)) {
+            current = ahead.poll();
         }
-        while (!ahead.isEmpty() && (ahead.peek().end <= position || ahead.peek().start > position)) {
-            ahead.poll();
+        if (current == null) {
+            seek(place);
+            readAhead();
+            current = ahead.remove();
         }
-        int end = ahead.isEmpty() ? position : ahead.getLast().end;
-        while (end < dataset.source().size()
-                && (ahead.isEmpty() || ahead.size() <= THREADS && (end - position) * meanTokens < AHEAD_TOKENS)) {
-            end = submit(end);
+        readAhead();
+        if (current.chunk == null) {
+            return null;
         }
-        Chunk chunk = ahead.element();
-        Encoded document = BatchIterator.await(chunk.documents).get(position - chunk.start);
+        Result document = BatchIterator.await(current.chunk).get(current.index);
         if (document.failure != null) {
             throw document.failure;
         }
-        meanTokens = meanTokens == AHEAD_TOKENS ? document.ids.length : 0.9 * meanTokens + 0.1 * document.ids.length;
-        return document;
+        int length = document.tokens.ids().length;
+        meanTokens = meanTokens == maxTokens ? length : 0.9 * meanTokens + 0.1 * length;
+        return new Encoded(document.tokens, ahead.element().place.after(place.tokens() + length));
     }
 
-    private int submit(int start) {
-        int count = (int) Math.max(1, Math.min(CHUNK_DOCUMENTS, CHUNK_TOKENS / meanTokens));
-        int end = Math.min(dataset.source().size(), start + count);
-        int[] indices = IntStream.range(start, end)
-                .map(i -> order == null ? i : order[i])
-                .toArray();
-        var task = new FutureTask<>(
-                () -> Arrays.stream(indices).mapToObj(this::encoded).toList());
-        boolean all = ahead.isEmpty() && end == dataset.source().size();
-        if (all) {
-            task.run(); // nothing to wait for that could be encoded meanwhile
-        } else {
-            encoders.execute(task);
-        }
-        ahead.add(new Chunk(start, end, task));
-        return end;
-    }
-
-    private Encoded encoded(int index) {
+    private void seek(Place place) {
+        ended = false;
         try {
-            return encode(index);
-        } catch (RuntimeException e) {
-            return new Encoded(null, 0, e); // for when its turn comes
-        }
-    }
-
-    private Encoded encode(int index) {
-        try {
-            return dataset.source() instanceof TextSource texts
-                    ? encode(index, texts.read(index))
-                    : new Encoded(((TokenSource) dataset.source()).ids(index, dataset.tokenizer()), 0, null);
+            order.seek(place);
         } catch (IOException e) {
-            throw new UncheckedIOException("Could not read " + dataset.source().name(index) + ": " + e.getMessage(), e);
+            fail(new UncheckedIOException(e.getMessage(), e));
         }
     }
 
-    private Encoded encode(int index, Document document) {
-        if (document.malformed() > 0 && warned.add(index)) {
-            log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", document.name(), document.malformed());
+    /** At least the place of the next document is always known. */
+    private void readAhead() {
+        while (!ended && (ahead.isEmpty() || ahead.size() <= maxDocuments && ahead.size() * meanTokens < maxTokens)) {
+            var documents = new ArrayList<UnreadDocument>();
+            var chunk =
+                    new FutureTask<>(() -> documents.stream().map(this::encoded).toList());
+            int count = (int) Math.max(1, Math.min(CHUNK_DOCUMENTS, CHUNK_TOKENS / meanTokens));
+            try {
+                for (Entry entry = order.next();
+                        entry != null;
+                        entry = documents.size() < count ? order.next() : null) {
+                    ahead.add(new Ahead(entry.place(), chunk, documents.size()));
+                    documents.add(entry.document());
+                }
+                if (documents.isEmpty()) {
+                    ended = true;
+                    ahead.add(new Ahead(order.place(), null, 0));
+                }
+            } catch (IOException e) {
+                fail(new UncheckedIOException(e.getMessage(), e));
+            } catch (RuntimeException e) {
+                fail(e);
+            }
+            encoders.execute(chunk);
         }
-        Tokenizer tokenizer = dataset.tokenizer();
-        int[] text = encode(tokenizer, document);
-        int bos = tokenizer.bosId() == tokenizer.eosId() ? 0 : 1;
-        int[] ids = new int[bos + text.length + 1];
-        ids[0] = tokenizer.bosId();
-        System.arraycopy(text, 0, ids, bos, text.length);
-        ids[ids.length - 1] = tokenizer.eosId();
-        return new Encoded(ids, document.text().getBytes(StandardCharsets.UTF_8).length, null);
     }
 
-    private static int[] encode(Tokenizer tokenizer, Document document) {
+    /** For when its turn comes. */
+    private void fail(RuntimeException failure) {
+        ended = true;
+        ahead.add(new Ahead(order.place(), CompletableFuture.failedFuture(failure), 0));
+    }
+
+    private Result encoded(UnreadDocument document) {
         try {
-            return tokenizer.encode(document.text());
-        } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("Could not encode " + document.name() + ": " + e.getMessage(), e);
+            Tokens tokens = document.tokens(tokenizer);
+            if (tokens.malformed() > 0 && warned.add(tokens.name())) {
+                log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", tokens.name(), tokens.malformed());
+            }
+            return new Result(tokens, null);
+        } catch (IOException e) {
+            return new Result(null, new UncheckedIOException(e.getMessage(), e));
+        } catch (RuntimeException e) {
+            return new Result(null, e);
         }
     }
 
     @Override
     public void close() {
-        encoders.shutdownNow();
+        order.close();
     }
 }

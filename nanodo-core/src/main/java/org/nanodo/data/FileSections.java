@@ -12,7 +12,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.stream.LongStream;
 
 /** Sections of one file, found by one scan, read by position. In UTF-8 a line's end is never part of another character. */
-final class FileSections implements TextSource {
+final class FileSections implements IndexedTextSource {
     private final Path file;
     private final boolean lines;
     private final long[] starts; // and the end of the last section

@@ -1,7 +1,13 @@
 package org.nanodo.data;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.stream.IntStream;
+import org.nanodo.data.EncodedDocuments.Encoded;
+import org.nanodo.data.Position.Place;
 
 /**
  * Noam packing: documents, each as BOS, its ids, EOS, are laid end to end and cut every L tokens, so that no position is
@@ -33,12 +39,28 @@ final class NoamPacker implements AutoCloseable {
         }
     }
 
+    /** Of tokens of documents encoded ahead, over all sources: 16 MiB. */
+    private static final long AHEAD_TOKENS = 1 << 22;
+
+    private static final int THREADS = Runtime.getRuntime().availableProcessors();
+
     private final PackedDataset dataset;
-    private final EncodedDocuments documents;
+    private final List<EncodedDocuments> sources;
+    private final ExecutorService encoders = Executors.newFixedThreadPool(THREADS, task -> {
+        var thread = new Thread(task, "nanodo-encoder");
+        thread.setDaemon(true);
+        return thread;
+    });
 
     NoamPacker(PackedDataset dataset) {
         this.dataset = dataset;
-        this.documents = new EncodedDocuments(dataset);
+        List<Mixture.Part> parts = dataset.mixture().parts();
+        sources = IntStream.range(0, parts.size())
+                .mapToObj(i -> new DocumentOrder(
+                        parts.get(i).source(), dataset.shuffles(), dataset.seed() + i, dataset.epochs()))
+                .map(order -> new EncodedDocuments(
+                        order, dataset.tokenizer(), encoders, THREADS, AHEAD_TOKENS / parts.size()))
+                .toList();
     }
 
     /** The window that starts there, without rows if the data ends there. */
@@ -47,20 +69,22 @@ final class NoamPacker implements AutoCloseable {
         int batch = dataset.batch();
         int batches = Math.max(1, WINDOW_TOKENS / (L * batch));
         var tokens = new int[Math.multiplyExact(batches * batch, L)];
-        long epoch = start.epoch();
-        int document = start.document();
+        var places = new ArrayList<>(start.sources());
         int token = start.token();
         int filled = 0;
         TextSize begun = TextSize.NONE;
-        // A window that starts in mid-epoch follows others: the corpus was long enough for them.
-        long epochTokens = document == 0 && token == 0 ? 0 : L;
-        while (filled < tokens.length && epoch < dataset.epochs()) {
-            EncodedDocuments.Encoded encoded = documents.get(epoch, document);
-            int[] ids = encoded.ids();
-            if (token == 0) {
-                begun = begun.plus(new TextSize(ids.length, encoded.bytes()));
+        while (filled < tokens.length) {
+            int source = dataset.mixture().next(places);
+            Place place = places.get(source);
+            Encoded document = sources.get(source).at(place);
+            if (document == null) {
+                break;
             }
-            if (token >= ids.length) {
+            int[] ids = document.tokens().ids();
+            if (token == 0) {
+                begun = begun.plus(new TextSize(ids.length, document.tokens().textBytes()));
+            }
+            if (token > 0 && token >= ids.length) {
                 throw new IllegalArgumentException(
                         start + " is beyond the end of its document: it was taken from another dataset");
             }
@@ -68,45 +92,39 @@ final class NoamPacker implements AutoCloseable {
             System.arraycopy(ids, token, tokens, filled, take);
             filled += take;
             token += take;
-            epochTokens += take;
             if (token == ids.length) {
                 token = 0;
-                document++;
-            }
-            if (document == dataset.source().size()) {
-                if (epochTokens < L && dataset.epochs() == PackedDataset.ENDLESS) {
-                    throw new IllegalArgumentException("The whole corpus is " + epochTokens + " tokens, one row needs "
-                            + L + ": use more text or a smaller length");
-                }
-                document = 0;
-                epoch++;
-                epochTokens = 0;
+                places.set(source, document.next());
+                checkLongEnough(place, document.next());
             }
         }
         int textRows = (filled + L - 1) / L;
         int rows = (textRows + batch - 1) / batch * batch;
         Arrays.fill(tokens, filled, tokens.length, dataset.tokenizer().padId());
         return new Window(
-                start,
-                new Position(epoch, document, token, 0),
-                L,
-                tokens,
-                filled,
-                rowOrder(start, textRows, rows),
-                begun);
+                start, new Position(places, token, 0), L, tokens, filled, rowOrder(start, textRows, rows), begun);
+    }
+
+    /** After the first pass over a source its tokens are known. */
+    private void checkLongEnough(Place place, Place next) {
+        boolean ended = place.epoch() == 0 && next.epoch() == 1;
+        if (ended && dataset.epochs() == PackedDataset.ENDLESS && next.tokens() < dataset.length()) {
+            throw new IllegalArgumentException("The whole corpus is " + next.tokens() + " tokens, one row needs "
+                    + dataset.length() + ": use more text or a smaller length");
+        }
     }
 
     private int[] rowOrder(Position start, int textRows, int rows) {
         int[] order = IntStream.range(0, rows).toArray();
         if (dataset.shuffles()) {
-            long turn = (start.epoch() * dataset.source().size() + start.document()) * 31 + start.token() + 1;
-            System.arraycopy(Shuffle.permutation(textRows, dataset.seed(), turn), 0, order, 0, textRows);
+            System.arraycopy(Shuffle.permutation(textRows, dataset.seed(), start.tokens() + 1), 0, order, 0, textRows);
         }
         return order;
     }
 
     @Override
     public void close() {
-        documents.close();
+        encoders.shutdownNow();
+        sources.forEach(EncodedDocuments::close);
     }
 }

@@ -1,23 +1,23 @@
 package org.nanodo.data;
 
 /**
- * Packed rows of a source, batch after batch. A value: each method returns a changed copy, and any number of
+ * Packed rows of a text source, batch after batch. A value: each method returns a changed copy, and any number of
  * iterators may run over one.
  *
  * <pre>{@code
  * PackedDataset.of(TextSource.files(path)).tokenizer(Tokenizer.bytes()).length(128).batch(16).shuffle(42)
  * }</pre>
  *
- * @param source the documents, as texts or as tokens
+ * @param mixture the sources of documents; mostly a single one
  * @param tokenizer what encodes texts, or what tokens are of; pads
  * @param length tokens a row, L
  * @param batch rows a batch over all ranks, B
- * @param epochs passes over the source; {@link #ENDLESS} by default
- * @param shuffles whether documents and rows come in a seeded random order, another one every epoch
+ * @param epochs passes over each source; {@link #ENDLESS} by default
+ * @param shuffles whether shards, documents and rows come in a seeded random order, another one every epoch
  * @param rank which of {@code world} equal parts of every batch the iterators serve
  */
 public record PackedDataset(
-        DocumentSource source,
+        Mixture mixture,
         Tokenizer tokenizer,
         int length,
         int batch,
@@ -29,7 +29,6 @@ public record PackedDataset(
     public static final long ENDLESS = Long.MAX_VALUE;
 
     public PackedDataset {
-        check(source.size() > 0, "The source has no documents");
         check(length >= 2, "A row of " + length + " tokens has nothing to predict: length has to be at least 2");
         check(batch >= 1, "batch is " + batch + ", it has to be at least 1");
         check(epochs >= 1, "epochs is " + epochs + ", it has to be at least 1");
@@ -39,34 +38,45 @@ public record PackedDataset(
 
     /** Byte tokens, rows of 512, batches of 16, endless, in the source's order, until said otherwise. */
     public static PackedDataset of(DocumentSource source) {
-        return new PackedDataset(source, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, 0, 1);
+        return of(Mixture.of(source, 1));
+    }
+
+    /** The same of several sources. */
+    public static PackedDataset of(Mixture mixture) {
+        return new PackedDataset(mixture, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, 0, 1);
     }
 
     public PackedDataset tokenizer(Tokenizer tokenizer) {
-        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
     }
 
     public PackedDataset length(int length) {
-        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
     }
 
     public PackedDataset batch(int batch) {
-        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
     }
 
-    /** So many passes; the last row and the last batch are then filled up with padding of weight zero. */
+    /**
+     * So many passes; the last row and the last batch are then filled up with padding of weight zero. A mixture ends with
+     * the source that has had this many first.
+     */
     public PackedDataset epochs(long epochs) {
-        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
     }
 
-    /** Documents in a new random order every epoch, and rows among the million tokens packed with them. */
+    /**
+     * A new random order every epoch: of shards, of documents in blocks of 16 MiB within their shard (where documents can be
+     * read each on its own, of all of them), and of rows among the million tokens packed with them.
+     */
     public PackedDataset shuffle(long seed) {
-        return new PackedDataset(source, tokenizer, length, batch, epochs, true, seed, rank, world);
+        return new PackedDataset(mixture, tokenizer, length, batch, epochs, true, seed, rank, world);
     }
 
     /** The part of one rank. All ranks together serve the same batches as a single one. */
     public PackedDataset shard(int rank, int world) {
-        return new PackedDataset(source, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
     }
 
     /** Batches from the beginning. Close it to stop its background thread. */

@@ -1,9 +1,43 @@
 package org.nanodo.data;
 
+import java.util.Collections;
+import java.util.List;
+
 /**
- * Where a dataset goes on: {@code row} rows into the window of rows that starts at a token of a document. Documents count
- * in the order of their epoch.
+ * Where a dataset goes on: {@code row} rows into the window of rows that starts at these places of its sources, and at a
+ * token of the document that is next.
+ *
+ * @param sources one place for each source of the mixture, in its order
  */
-public record Position(long epoch, int document, int token, int row) {
-    static final Position START = new Position(0, 0, 0, 0);
+public record Position(List<Place> sources, int token, int row) {
+    public Position {
+        sources = List.copyOf(sources);
+    }
+
+    /**
+     * The next document of a source.
+     *
+     * @param epoch passes made over the source
+     * @param shard shards passed in this epoch, in its order
+     * @param document documents passed in this shard, in its order
+     * @param tokens tokens drawn from the source so far, in all epochs
+     */
+    public record Place(long epoch, int shard, int document, long tokens) {
+        boolean isSameDocument(Place other) {
+            return epoch == other.epoch && shard == other.shard && document == other.document;
+        }
+
+        Place after(long tokens) {
+            return new Place(epoch, shard, document, tokens);
+        }
+    }
+
+    static Position start(int sources) {
+        return new Position(Collections.nCopies(sources, new Place(0, 0, 0, 0)), 0, 0);
+    }
+
+    /** Tokens drawn before this one. */
+    long tokens() {
+        return token + sources.stream().mapToLong(Place::tokens).sum();
+    }
 }

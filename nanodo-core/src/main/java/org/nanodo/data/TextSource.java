@@ -1,18 +1,13 @@
 package org.nanodo.data;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.Predicate;
-import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 
-/** Documents by number. They are read when asked for, by several threads, so that a corpus may be larger than memory. */
-public non-sealed interface TextSource extends DocumentSource {
-    Document read(int index) throws IOException;
-
+/** Documents that are texts. */
+public interface TextSource extends DocumentSource {
     /** Texts at hand, one document each. */
     static TextSource of(String... texts) {
         return TextSources.of(List.of(texts));
@@ -46,34 +41,80 @@ public non-sealed interface TextSource extends DocumentSource {
         return FileSections.of(file, bytes);
     }
 
-    /** The documents whose name passes. @throws IllegalArgumentException if none does */
+    /**
+     * JSON-lines files, plain or gzip (told by their content): a JSON object a line, whose {@code field} is a document.
+     *
+     * <p>A line that is not JSON, not UTF-8 or without this field is an error that names file and line when its turn comes;
+     * {@link #skipCorrupt} passes over it. Blank lines and empty texts are passed over.
+     *
+     * @param files a path, or a pattern as {@code c4/c4-train.*.json.gz} or <code>c4/{a,b}/**.jsonl</code>
+     *     ({@link java.nio.file.FileSystem#getPathMatcher}, folders are divided by {@code /}). The files are the shards, by name
+     * @throws java.nio.file.NoSuchFileException if there is no such file
+     */
+    static TextSource jsonLines(String files, String field) throws IOException {
+        return jsonLines(FileShards.find(files), field);
+    }
+
+    static TextSource jsonLines(List<Path> files, String field) throws IOException {
+        return FileShards.of(files, field, JsonLines::open);
+    }
+
+    /**
+     * Parquet files: each row's value in a column of text is a document. Needs {@code com.jerolba:carpet-record} on the class
+     * path, an optional dependency. The column's compressed bytes of one row group are in memory at a time.
+     *
+     * <p>A value that is null or not UTF-8 is an error that names file and row; {@link #skipCorrupt} passes over it.
+     *
+     * @param files a path or pattern, as for {@link #jsonLines(String, String)}
+     * @throws IllegalStateException if the library is not there
+     */
+    static TextSource parquet(String files, String column) throws IOException {
+        return parquet(FileShards.find(files), column);
+    }
+
+    static TextSource parquet(List<Path> files, String column) throws IOException {
+        FileShards.requireParquet();
+        return FileShards.of(files, column, ParquetColumn::open);
+    }
+
+    /** The shards whose name passes. @throws IllegalArgumentException if none does */
     default TextSource matching(Predicate<String> name) {
-        return TextSources.subset(
-                this, IntStream.range(0, size()).filter(i -> name.test(name(i))).toArray());
+        return SourceViews.matching(this, name);
     }
 
-    /** A seeded random split by document, so that no document is on both sides. */
+    /**
+     * A seeded random split by document, so that no document is on both sides. Each document is held out with this
+     * probability; both sides read all shards to find theirs, so of a large corpus rather hold out whole shards, by
+     * {@link #matching}.
+     */
     default Split split(double validationFraction, long seed) {
-        int validation = (int) Math.max(1, Math.round(size() * validationFraction));
-        if (!(validationFraction > 0) || validation >= size()) {
-            throw new IllegalArgumentException("Cannot hold out " + validationFraction + " of " + size()
-                    + " documents and leave some on both sides: cut a large file up with TextSource.sections");
-        }
-        int[] order = Shuffle.permutation(size(), seed, 0);
-        int[] held = Arrays.copyOf(order, validation);
-        int[] rest = Arrays.copyOfRange(order, validation, size());
-        Arrays.sort(held);
-        Arrays.sort(rest);
-        return new Split(TextSources.subset(this, rest), TextSources.subset(this, held));
+        return SourceViews.split(this, validationFraction, seed);
     }
 
-    /** A digest of up to eight documents, evenly spaced. */
+    /**
+     * Passes over documents that are corrupt, with a warning that names and counts them, where they would otherwise end the
+     * run. They keep their numbers, so a run that ended at one can be resumed with this. A file that is truncated
+     * or damaged as a whole stays an error.
+     */
+    default TextSource skipCorrupt() {
+        return SourceViews.skipCorrupt(this);
+    }
+
+    /** A digest of the first document of up to eight shards, evenly spaced. */
     @Override
     default String fingerprint() throws IOException {
         var digest = new CRC32C();
-        int documents = Math.min(8, size());
-        for (int i = 0; i < documents; i++) {
-            digest.update(read((int) ((long) i * size() / documents)).text().getBytes(StandardCharsets.UTF_8));
+        int shards = Math.min(8, size());
+        for (int i = 0; i < shards; i++) {
+            try (var documents = open((int) ((long) i * size() / shards))) {
+                UnreadDocument first = documents.next();
+                if (first != null) {
+                    for (int id : first.tokens(Tokenizer.bytes()).ids()) {
+                        digest.update(id);
+                        digest.update(id >> 8);
+                    }
+                }
+            }
         }
         return Long.toHexString(digest.getValue());
     }

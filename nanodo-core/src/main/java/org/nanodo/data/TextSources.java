@@ -15,8 +15,8 @@ import java.util.zip.ZipFile;
 final class TextSources {
     private TextSources() {}
 
-    static TextSource of(List<String> texts) {
-        return new TextSource() {
+    static IndexedTextSource of(List<String> texts) {
+        return new IndexedTextSource() {
             @Override
             public int size() {
                 return texts.size();
@@ -34,7 +34,7 @@ final class TextSources {
         };
     }
 
-    static TextSource files(Path... paths) throws IOException {
+    static IndexedTextSource files(Path... paths) throws IOException {
         var files = new ArrayList<Path>();
         for (Path path : paths) {
             if (Files.isDirectory(path)) {
@@ -50,7 +50,7 @@ final class TextSources {
                 files.add(path);
             }
         }
-        return new TextSource() {
+        return new IndexedTextSource() {
             @Override
             public int size() {
                 return files.size();
@@ -68,7 +68,7 @@ final class TextSources {
         };
     }
 
-    static TextSource archive(Path zip) throws IOException {
+    static IndexedTextSource archive(Path zip) throws IOException {
         checkNotEmpty(zip);
         try {
             var file = new ZipFile(zip.toFile()); // closed by its cleaner: a source has no end of its own
@@ -76,7 +76,7 @@ final class TextSources {
                     .filter(entry -> !entry.isDirectory() && entry.getSize() != 0)
                     .sorted(Comparator.comparing(ZipEntry::getName))
                     .toList();
-            return new TextSource() {
+            return new IndexedTextSource() {
                 @Override
                 public int size() {
                     return entries.size();
@@ -99,11 +99,11 @@ final class TextSources {
         }
     }
 
-    static TextSource subset(TextSource source, int[] indices) {
+    static IndexedTextSource subset(IndexedTextSource source, int[] indices) {
         if (indices.length == 0) {
             throw new IllegalArgumentException("None of the " + source.size() + " documents is chosen");
         }
-        return new TextSource() {
+        return new IndexedTextSource() {
             @Override
             public int size() {
                 return indices.length;

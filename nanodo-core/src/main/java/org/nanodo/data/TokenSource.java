@@ -7,7 +7,7 @@ import java.nio.file.Path;
  * Documents that are tokens already: they are packed as they are, and no tokenizer runs. What separates documents is among
  * the tokens. Read when asked for, by several threads.
  */
-public non-sealed interface TokenSource extends DocumentSource {
+public interface TokenSource extends DocumentSource {
     /**
      * A document's tokens, at least one.
      *
@@ -15,6 +15,17 @@ public non-sealed interface TokenSource extends DocumentSource {
      * @throws IllegalArgumentException if a token is not in the vocabulary
      */
     int[] ids(int index, Tokenizer tokenizer) throws IOException;
+
+    @Override
+    default DocumentReader open(int index) {
+        return DocumentReader.of(tokenizer -> {
+            try {
+                return new UnreadDocument.Tokens(name(index), ids(index, tokenizer), 0, 0);
+            } catch (IOException e) {
+                throw new IOException("Could not read " + name(index) + ": " + e.getMessage(), e);
+            }
+        });
+    }
 
     /**
      * Token files as nanoGPT's {@code prepare.py} writes them: 16 bits a token, little-endian, nothing else. Several are

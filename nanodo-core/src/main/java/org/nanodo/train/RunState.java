@@ -34,12 +34,10 @@ record RunState(long step, Position position, DataShape data, String library) {
     private static final String RANDOM = "random_state";
 
     /** All that a data position depends on. */
-    record DataShape(
-            int documents, String fingerprint, int length, int batch, long epochs, boolean shuffles, long seed) {
+    record DataShape(String fingerprint, int length, int batch, long epochs, boolean shuffles, long seed) {
         static DataShape of(PackedDataset data) throws IOException {
             return new DataShape(
-                    data.source().size(),
-                    data.source().fingerprint(),
+                    data.mixture().fingerprint(),
                     data.length(),
                     data.batch(),
                     data.epochs(),

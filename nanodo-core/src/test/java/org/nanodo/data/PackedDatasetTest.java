@@ -91,7 +91,7 @@ class PackedDatasetTest {
 
     @Test
     void aDocumentThatCannotBeReadIsToldWhenItsTurnComes() {
-        var source = new TextSource() {
+        var source = new IndexedTextSource() {
             @Override
             public int size() {
                 return 3;
@@ -268,7 +268,7 @@ class PackedDatasetTest {
 
     @Test
     void aDocumentThatCannotBeUsedIsNamed() {
-        TextSource failing = new TextSource() {
+        TextSource failing = new IndexedTextSource() {
             @Override
             public int size() {
                 return 1;
@@ -296,10 +296,17 @@ class PackedDatasetTest {
     @Test
     void aPositionOfAnotherDatasetIsNamed() {
         try (var batches = PackedDataset.of(TWO).length(4).batch(1).epochs(1).iterator()) {
-            assertThatThrownBy(() -> batches.seek(new Position(0, 2, 0, 0))).hasMessageContaining("2 documents");
-            batches.seek(new Position(0, 0, 0, 1000));
+            var beyond = new Position(List.of(new Position.Place(0, 2, 0, 0)), 0, 0);
+            assertThatThrownBy(() -> batches.seek(beyond)).hasMessageContaining("2 documents");
+            batches.seek(new Position(Position.start(1).sources(), 0, 1000));
             assertThatThrownBy(batches::next).hasMessageContaining("Row 1000");
         }
+    }
+
+    /** A document: BOS, a byte token for each character, EOS. */
+    static int[] bytes(String text) {
+        return IntStream.concat(IntStream.concat(IntStream.of(1), text.chars().map(c -> c + 3)), IntStream.of(2))
+                .toArray();
     }
 
     private static Map<Integer, Integer> count(PackedDataset dataset) {

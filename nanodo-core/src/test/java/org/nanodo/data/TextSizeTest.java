@@ -22,7 +22,7 @@ class TextSizeTest {
             }
             TextSize all = new TextSize(8 + 1_300_000 + 4 + 3 * 2, 8 + 1_300_000 + 4);
             assertThat(batches.textSize()).isEqualTo(all);
-            batches.seek(Position.START);
+            batches.seek(Position.start(1));
             while (batches.hasNext()) {
                 batches.next();
             }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -84,7 +85,7 @@ class TextSourceTest {
     void badBytesAreReplacedAndCounted() throws Exception {
         Path file = folder.resolve("f");
         Files.write(file, new byte[] {'a', (byte) 0xFF, 'b', (byte) 0xC3, 'c', (byte) 0xEF, (byte) 0xBF, (byte) 0xBD});
-        Document document = TextSource.files(file).read(0);
+        Document document = TextSources.files(file).read(0);
         assertThat(document.text()).isEqualTo("a\uFFFDb\uFFFDc\uFFFD");
         assertThat(document.malformed()).as("the third was one already").isEqualTo(2);
     }
@@ -118,15 +119,21 @@ class TextSourceTest {
         assertThatThrownBy(() -> TextSource.files(text).split(0.1, 0)).hasMessageContaining("Cannot hold out 0.1 of 1");
     }
 
-    private static List<String> texts(TextSource source) {
-        return IntStream.range(0, source.size())
-                .mapToObj(i -> {
-                    try {
-                        return source.read(i).text();
-                    } catch (IOException e) {
-                        throw new AssertionError(e);
-                    }
-                })
-                .toList();
+    static String text(UnreadDocument document) throws IOException {
+        return Tokenizer.bytes().decode(document.tokens(Tokenizer.bytes()).ids());
+    }
+
+    static List<String> texts(TextSource source) {
+        var texts = new ArrayList<String>();
+        for (int shard = 0; shard < source.size(); shard++) {
+            try (var documents = source.open(shard)) {
+                for (var document = documents.next(); document != null; document = documents.next()) {
+                    texts.add(text(document));
+                }
+            } catch (IOException e) {
+                throw new UncheckedIOException(e.getMessage(), e);
+            }
+        }
+        return texts;
     }
 }

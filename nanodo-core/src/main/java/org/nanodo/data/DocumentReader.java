@@ -1,0 +1,20 @@
+package org.nanodo.data;
+
+import java.io.Closeable;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.Iterator;
+
+/** The documents of one shard from its first one on, always in the same order. For one thread at a time. */
+public interface DocumentReader extends Closeable {
+    /** The next document; null after the last, however often it is asked. */
+    UnreadDocument next() throws IOException;
+
+    @Override
+    default void close() throws IOException {}
+
+    static DocumentReader of(UnreadDocument... documents) {
+        Iterator<UnreadDocument> rest = Arrays.asList(documents).iterator();
+        return () -> rest.hasNext() ? rest.next() : null;
+    }
+}

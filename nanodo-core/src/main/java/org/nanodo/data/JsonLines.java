@@ -1,0 +1,182 @@
+package org.nanodo.data;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import java.io.ByteArrayOutputStream;
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.zip.GZIPInputStream;
+import java.util.zip.ZipException;
+
+/** A file of JSON objects, one a line. Lines are found here by one thread, and parsed by those that encode. */
+final class JsonLines implements DocumentReader {
+    private static final JsonFactory JSON = JsonFactory.builder()
+            .streamReadConstraints(StreamReadConstraints.builder()
+                    .maxStringLength(Integer.MAX_VALUE) // a line's own length is the bound
+                    .build())
+            .build();
+
+    private static final int MAX_LINE = 1 << 28;
+
+    private final Path file;
+    private final String field;
+    private final InputStream in;
+    private final byte[] buffer = new byte[1 << 16];
+    private final ByteArrayOutputStream begun = new ByteArrayOutputStream(); // of a line that the buffer ends in
+    private int position;
+    private int limit;
+    private long line;
+
+    private JsonLines(Path file, String field, InputStream in) {
+        this.file = file;
+        this.field = field;
+        this.in = in;
+    }
+
+    static DocumentReader open(Path file, String field) throws IOException {
+        InputStream in = Files.newInputStream(file);
+        try {
+            byte[] magic = in.readNBytes(4);
+            in.close();
+            in = Files.newInputStream(file);
+            if (magic.length >= 2 && magic[0] == 0x1F && magic[1] == (byte) 0x8B) {
+                in = new GZIPInputStream(in, 1 << 16);
+            } else if (magic.length == 4 && magic[0] == 0x28 && magic[1] == (byte) 0xB5 && magic[2] == 0x2F) {
+                throw new IOException(file + " is compressed by zstd, which is not read here: gzip is, and plain text");
+            }
+            return new JsonLines(file, field, in);
+        } catch (EOFException | ZipException e) {
+            in.close();
+            throw new IOException(file + " is truncated or damaged: its gzip header cannot be read", e);
+        } catch (IOException e) {
+            in.close();
+            throw e;
+        }
+    }
+
+    @Override
+    public UnreadDocument next() throws IOException {
+        for (byte[] bytes = nextLine(); bytes != null; bytes = nextLine()) {
+            for (byte b : bytes) {
+                if (b > ' ' || b < 0) {
+                    return new Line(file + " line " + line, field, bytes);
+                }
+            }
+        }
+        return null;
+    }
+
+    /** Without its end; null after the last. */
+    private byte[] nextLine() throws IOException {
+        while (true) {
+            if (position == limit) {
+                position = 0;
+                limit = Math.max(0, fill());
+                if (limit == 0) {
+                    return begun.size() == 0 ? null : take(0);
+                }
+            }
+            int end = position;
+            while (end < limit && buffer[end] != '\n') {
+                end++;
+            }
+            if (end < limit) {
+                byte[] bytes = take(end);
+                position = end + 1;
+                return bytes;
+            }
+            if (begun.size() > MAX_LINE) {
+                throw new IOException(file + " line " + (line + 1) + " is longer than " + MAX_LINE
+                        + " bytes: these are not JSON lines");
+            }
+            begun.write(buffer, position, limit - position);
+            position = limit;
+        }
+    }
+
+    private byte[] take(int end) {
+        line++;
+        begun.write(buffer, position, end - position);
+        byte[] bytes = begun.toByteArray();
+        begun.reset();
+        return bytes;
+    }
+
+    private int fill() throws IOException {
+        try {
+            return in.read(buffer);
+        } catch (EOFException e) {
+            throw new IOException(
+                    file + " is truncated: its gzip data ends in the middle, after line " + line + ". Copy it again",
+                    e);
+        } catch (ZipException e) {
+            throw new IOException(file + " is damaged after line " + line + ": " + e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        in.close();
+    }
+
+    private record Line(String name, String field, byte[] json) implements UnreadText {
+        @Override
+        public int bytes() {
+            return json.length;
+        }
+
+        @Override
+        public Document read() throws CorruptDocumentException {
+            Document whole = Document.decode(name, json);
+            if (whole.malformed() > 0) {
+                throw new CorruptDocumentException(name + " is not UTF-8 in " + whole.malformed() + " places");
+            }
+            try (JsonParser parser = JSON.createParser(whole.text())) {
+                return new Document(name, text(parser), 0);
+            } catch (JsonProcessingException e) {
+                String what = e.getOriginalMessage().replaceFirst(" \\(start marker .*", "");
+                throw new CorruptDocumentException(name + " is not JSON: " + what);
+            } catch (CorruptDocumentException e) {
+                throw e;
+            } catch (IOException e) {
+                throw new CorruptDocumentException(name + " cannot be parsed: " + e.getMessage());
+            }
+        }
+
+        private String text(JsonParser parser) throws IOException {
+            if (parser.nextToken() != JsonToken.START_OBJECT) {
+                throw new CorruptDocumentException(name + " is not a JSON object {…}");
+            }
+            String text = null;
+            List<String> fields = new ArrayList<>();
+            for (String key = parser.nextFieldName(); key != null; key = parser.nextFieldName()) {
+                JsonToken value = parser.nextToken();
+                if (!key.equals(field)) {
+                    fields.add(key);
+                    parser.skipChildren();
+                } else if (value == JsonToken.VALUE_STRING) {
+                    text = parser.getText();
+                } else {
+                    throw new CorruptDocumentException(
+                            name + ": field \"" + field + "\" is not a string but " + parser.getText());
+                }
+            }
+            if (parser.nextToken() != null) {
+                throw new CorruptDocumentException(name + " has more than one JSON object");
+            }
+            if (text == null) {
+                throw new CorruptDocumentException(
+                        name + " has no field \"" + field + "\", only " + String.join(", ", fields));
+            }
+            return text;
+        }
+    }
+}

@@ -1,0 +1,75 @@
+package org.nanodo.data;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.StringJoiner;
+import org.nanodo.data.Position.Place;
+
+/**
+ * Sources with weights. A weight is a share of the tokens, not of the documents: it is tokens that are trained on and that
+ * published mixtures are tabled in, and a source of long documents would otherwise get more than its share. Weights count in
+ * proportion to one another.
+ *
+ * <pre>{@code
+ * PackedDataset.of(Mixture.of(web, 0.7).and(code, 0.2).and(books, 0.1))
+ * }</pre>
+ *
+ * <p>Nothing is drawn at random: the next document is always from the source that has had the fewest tokens for its weight
+ * (stride scheduling, Waldspurger and Weihl 1995). So at any time no source is ahead of its share by more than one
+ * document of its own, nor behind by more than one of each of the others.
+ *
+ * <p>Each source has epochs of its own: one that has ended begins anew, and a small source with a large weight is repeated
+ * more often. To repeat it n times in a run, its share is n times its tokens over those of the run. With
+ * {@link PackedDataset#epochs} the data ends when the first source would have to begin once more; up to there the shares hold.
+ */
+public record Mixture(List<Part> parts) {
+    public record Part(DocumentSource source, double weight) {
+        public Part {
+            check(source.size() > 0, "The source has no documents");
+            check(weight > 0 && weight < Double.POSITIVE_INFINITY, "weight is " + weight + ", it has to be positive");
+        }
+    }
+
+    public Mixture {
+        parts = List.copyOf(parts);
+        check(!parts.isEmpty(), "A mixture needs at least one source");
+    }
+
+    public static Mixture of(DocumentSource source, double weight) {
+        return new Mixture(List.of(new Part(source, weight)));
+    }
+
+    public Mixture and(DocumentSource source, double weight) {
+        var more = new ArrayList<>(parts);
+        more.add(new Part(source, weight));
+        return new Mixture(more);
+    }
+
+    /** Which source is next. */
+    int next(List<Place> places) {
+        int next = 0;
+        for (int i = 1; i < parts.size(); i++) {
+            if (places.get(i).tokens() / parts.get(i).weight < places.get(next).tokens() / parts.get(next).weight) {
+                next = i;
+            }
+        }
+        return next;
+    }
+
+    /** Tells one mixture from another: sizes, digests and, if there are several sources, weights. */
+    public String fingerprint() throws IOException {
+        var all = new StringJoiner(" + ");
+        for (Part part : parts) {
+            String source = part.source.size() + ":" + part.source.fingerprint();
+            all.add(parts.size() == 1 ? source : part.weight + " " + source);
+        }
+        return all.toString();
+    }
+
+    private static void check(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new IllegalArgumentException(otherwise);
+        }
+    }
+}
