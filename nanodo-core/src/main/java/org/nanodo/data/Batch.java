@@ -11,9 +11,14 @@ import java.util.Arrays;
  * @param inputs_BxL token ids
  * @param targets_BxL the id after each
  * @param weights_BxL 1 where there is a target to learn, 0 elsewhere
+ * @param documents_BxL numbers that tell a row's documents apart, where attention is to stay within them; otherwise empty
  */
-public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] weights_BxL) {
+public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] weights_BxL, int[] documents_BxL) {
     public Batch {
+        if (documents_BxL.length != 0 && documents_BxL.length != B * L) {
+            throw new IllegalArgumentException("A batch of " + B + " rows of " + L + " tokens needs as many numbers of "
+                    + "documents or none, not " + documents_BxL.length);
+        }
         if (inputs_BxL.length != B * L || targets_BxL.length != B * L || weights_BxL.length != B * L) {
             throw new IllegalArgumentException("A batch of " + B + " rows of " + L + " tokens needs " + B * L
                     + " inputs, targets and weights, not " + inputs_BxL.length + ", " + targets_BxL.length + " and "
@@ -36,7 +41,7 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
                 weights_BxL[i] = 1;
             }
         }
-        return new Batch(lengths_B.length, L, tokens_BxL, targets_BxL, weights_BxL);
+        return new Batch(lengths_B.length, L, tokens_BxL, targets_BxL, weights_BxL, new int[0]);
     }
 
     /** The sum of the weights: how many targets there are. */
@@ -55,6 +60,17 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
                 L,
                 Arrays.copyOfRange(inputs_BxL, from * L, to * L),
                 Arrays.copyOfRange(targets_BxL, from * L, to * L),
-                Arrays.copyOfRange(weights_BxL, from * L, to * L));
+                Arrays.copyOfRange(weights_BxL, from * L, to * L),
+                isMasked() ? Arrays.copyOfRange(documents_BxL, from * L, to * L) : documents_BxL);
+    }
+
+    /** The same with attention within these documents, or none if empty. */
+    public Batch documents(int... documents_BxL) {
+        return new Batch(B, L, inputs_BxL, targets_BxL, weights_BxL, documents_BxL);
+    }
+
+    /** Whether attention is to stay within documents. */
+    public boolean isMasked() {
+        return documents_BxL.length > 0;
     }
 }

@@ -8,7 +8,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Collectors;
-import org.nanodo.data.NoamPacker.Window;
+import org.nanodo.data.Packer.Window;
 
 /**
  * Batches of a {@link PackedDataset}, in its order, packed in the background a window ahead. For use by one
@@ -16,7 +16,7 @@ import org.nanodo.data.NoamPacker.Window;
  */
 public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private final PackedDataset dataset;
-    private final NoamPacker packer;
+    private final Packer packer;
     private final ExecutorService background = Executors.newSingleThreadExecutor(task -> {
         var thread = new Thread(task, "nanodo-packer");
         thread.setDaemon(true);
@@ -29,7 +29,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
 
     BatchIterator(PackedDataset dataset) {
         this.dataset = dataset;
-        this.packer = new NoamPacker(dataset);
+        this.packer = new Packer(dataset);
         seek(Position.start(dataset.mixture().parts().size()));
     }
 

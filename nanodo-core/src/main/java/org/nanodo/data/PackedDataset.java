@@ -14,6 +14,8 @@ package org.nanodo.data;
  * @param batch rows a batch over all ranks, B
  * @param epochs passes over each source; {@link #ENDLESS} by default
  * @param shuffles whether shards, documents and rows come in a seeded random order, another one every epoch
+ * @param packing how documents become rows
+ * @param documentMask whether tokens see those of their own document only
  * @param rank which of {@code world} equal parts of every batch the iterators serve
  */
 public record PackedDataset(
@@ -24,6 +26,8 @@ public record PackedDataset(
         long epochs,
         boolean shuffles,
         long seed,
+        Packing packing,
+        boolean documentMask,
         int rank,
         int world) {
     public static final long ENDLESS = Long.MAX_VALUE;
@@ -43,19 +47,22 @@ public record PackedDataset(
 
     /** The same of several sources. */
     public static PackedDataset of(Mixture mixture) {
-        return new PackedDataset(mixture, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, 0, 1);
+        return new PackedDataset(mixture, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, Packing.NOAM, false, 0, 1);
     }
 
     public PackedDataset tokenizer(Tokenizer tokenizer) {
-        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
     }
 
     public PackedDataset length(int length) {
-        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
     }
 
     public PackedDataset batch(int batch) {
-        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
     }
 
     /**
@@ -63,7 +70,8 @@ public record PackedDataset(
      * the source that has had this many first.
      */
     public PackedDataset epochs(long epochs) {
-        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
     }
 
     /**
@@ -71,12 +79,29 @@ public record PackedDataset(
      * read each on its own, of all of them), and of rows among the million tokens packed with them.
      */
     public PackedDataset shuffle(long seed) {
-        return new PackedDataset(mixture, tokenizer, length, batch, epochs, true, seed, rank, world);
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, true, seed, packing, documentMask, rank, world);
+    }
+
+    /** Default: {@link Packing#NOAM}. */
+    public PackedDataset packing(Packing packing) {
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+    }
+
+    /**
+     * Keeps attention within documents, where a packed row has several. Positions are those in the row all the same. Costs a mask
+     * of L·L a row, and the attention kernels that do without one.
+     */
+    public PackedDataset documentMask(boolean masks) {
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, masks, rank, world);
     }
 
     /** The part of one rank. All ranks together serve the same batches as a single one. */
     public PackedDataset shard(int rank, int world) {
-        return new PackedDataset(mixture, tokenizer, length, batch, epochs, shuffles, seed, rank, world);
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
     }
 
     /** Batches from the beginning. Close it to stop its background thread. */

@@ -12,6 +12,7 @@ import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.checkpoint.TensorSet;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.data.Packing;
 import org.nanodo.data.Position;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.model.LanguageModel;
@@ -34,7 +35,8 @@ record RunState(long step, Position position, DataShape data, String library) {
     private static final String RANDOM = "random_state";
 
     /** All that a data position depends on. */
-    record DataShape(String fingerprint, int length, int batch, long epochs, boolean shuffles, long seed) {
+    record DataShape(
+            String fingerprint, int length, int batch, long epochs, boolean shuffles, long seed, Packing packing) {
         static DataShape of(PackedDataset data) throws IOException {
             return new DataShape(
                     data.mixture().fingerprint(),
@@ -42,7 +44,8 @@ record RunState(long step, Position position, DataShape data, String library) {
                     data.batch(),
                     data.epochs(),
                     data.shuffles(),
-                    data.seed());
+                    data.seed(),
+                    data.packing());
         }
     }
 

@@ -1,7 +1,6 @@
 package org.nanodo.data;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -13,7 +12,7 @@ import org.nanodo.data.Position.Place;
  * Noam packing: documents, each as BOS, its ids, EOS, are laid end to end and cut every L tokens, so that no position is
  * wasted. Rows come in windows, each a function of the position it starts at alone: that is what makes seeking exact.
  */
-final class NoamPacker implements AutoCloseable {
+final class Packer implements AutoCloseable {
     /** About a million tokens, 4 MiB: the reach of the row shuffle, and what is made ahead of the trainer. */
     private static final int WINDOW_TOKENS = 1 << 20;
 
@@ -22,20 +21,13 @@ final class NoamPacker implements AutoCloseable {
      *
      * @param begun the documents that begin here
      */
-    record Window(Position start, Position next, int L, int[] tokens, int textTokens, int[] order, TextSize begun) {
+    record Window(Position start, Position next, Rows made, int[] order, TextSize begun) {
         int rows() {
             return order.length;
         }
 
         Batch batch(int from, int to) {
-            int[] tokens_BxL = new int[(to - from) * L];
-            int[] lengths_B = new int[to - from];
-            for (int b = 0; b < lengths_B.length; b++) {
-                int start = order[from + b] * L;
-                System.arraycopy(tokens, start, tokens_BxL, b * L, L);
-                lengths_B[b] = Math.max(0, Math.min(L, textTokens - start));
-            }
-            return Batch.of(L, tokens_BxL, lengths_B);
+            return made.batch(order, from, to);
         }
     }
 
@@ -52,7 +44,7 @@ final class NoamPacker implements AutoCloseable {
         return thread;
     });
 
-    NoamPacker(PackedDataset dataset) {
+    Packer(PackedDataset dataset) {
         this.dataset = dataset;
         List<Mixture.Part> parts = dataset.mixture().parts();
         sources = IntStream.range(0, parts.size())
@@ -68,12 +60,11 @@ final class NoamPacker implements AutoCloseable {
         int L = dataset.length();
         int batch = dataset.batch();
         int batches = Math.max(1, WINDOW_TOKENS / (L * batch));
-        var tokens = new int[Math.multiplyExact(batches * batch, L)];
+        var made = new Rows(dataset, batches * batch);
         var places = new ArrayList<>(start.sources());
         int token = start.token();
-        int filled = 0;
         TextSize begun = TextSize.NONE;
-        while (filled < tokens.length) {
+        while (!made.areFull()) {
             int source = dataset.mixture().next(places);
             Place place = places.get(source);
             Encoded document = sources.get(source).at(place);
@@ -88,21 +79,15 @@ final class NoamPacker implements AutoCloseable {
                 throw new IllegalArgumentException(
                         start + " is beyond the end of its document: it was taken from another dataset");
             }
-            int take = Math.min(ids.length - token, tokens.length - filled);
-            System.arraycopy(ids, token, tokens, filled, take);
-            filled += take;
-            token += take;
+            token += made.add(ids, token);
             if (token == ids.length) {
                 token = 0;
                 places.set(source, document.next());
                 checkLongEnough(place, document.next());
             }
         }
-        int textRows = (filled + L - 1) / L;
-        int rows = (textRows + batch - 1) / batch * batch;
-        Arrays.fill(tokens, filled, tokens.length, dataset.tokenizer().padId());
-        return new Window(
-                start, new Position(places, token, 0), L, tokens, filled, rowOrder(start, textRows, rows), begun);
+        int rows = (made.count() + batch - 1) / batch * batch;
+        return new Window(start, new Position(places, token, 0), made, rowOrder(start, made.count(), rows), begun);
     }
 
     /** After the first pass over a source its tokens are known. */
