@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
+import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.checkpoint.Safetensors;
@@ -13,15 +14,26 @@ import org.nanodo.model.DecoderModel;
 import org.nanodo.model.FlaxNames;
 import org.nanodo.runtime.Device;
 
-/** Numbers of an independent implementation of NanoDO in float64. */
+/** Numbers of independent implementations in float64. */
 public final class Golden implements AutoCloseable {
     private final Path path;
     private final Safetensors file;
 
+    /** NanoDO's. */
     public Golden() throws IOException, URISyntaxException {
-        path = Path.of(
-                Golden.class.getResource("/golden/nanodo_small.safetensors").toURI());
+        this("nanodo");
+    }
+
+    /** @param model of which a small one was computed */
+    public Golden(String model) throws IOException, URISyntaxException {
+        path = Path.of(Golden.class
+                .getResource("/golden/" + model + "_small.safetensors")
+                .toURI());
         file = Safetensors.open(path);
+    }
+
+    public Set<String> names() {
+        return file.names();
     }
 
     public DecoderModel model() throws IOException {

@@ -5,6 +5,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Device;
 import org.nanodo.runtime.SingleThreadedBlas;
 import org.nanodo.runtime.Tensors;
 
@@ -15,7 +16,16 @@ public interface Attention {
     Attention CAUSAL = (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) ->
             fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, new TensorOptional(), true);
 
+    /** Keys and values may have fewer heads than queries: each then serves as many neighbouring heads of these. */
     Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh);
+
+    /**
+     * Where L columns of tokens stand in their texts, for a block whose queries and keys depend on that: int64, BxL, or 1xL
+     * where all rows are alike.
+     */
+    default Tensor positions(Device device, long L) {
+        return Tensors.range(device, L).unsqueeze(0);
+    }
 
     /**
      * LibTorch's fused kernel for L queries and S keys.
@@ -48,7 +58,7 @@ public interface Attention {
     private static Tensor kernel(
             Tensor q_BxHxLxDh, Tensor k_BxHxSxDh, Tensor v_BxHxSxDh, TensorOptional mask_Bx1xLxS, boolean causal) {
         double noDropout = 0;
-        boolean groupedQueries = false;
+        boolean groupedQueries = q_BxHxLxDh.size(1) != k_BxHxSxDh.size(1);
         return torch.scaled_dot_product_attention(
                 q_BxHxLxDh,
                 k_BxHxSxDh,

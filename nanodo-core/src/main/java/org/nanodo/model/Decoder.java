@@ -6,6 +6,7 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
@@ -21,6 +22,7 @@ final class Decoder implements AutoCloseable {
     private final List<Cache> caches = new ArrayList<>();
     private int[] padding_B;
     private int length;
+    private Tensor positions_BxL;
     private TensorOptional mask_Bx1xLxS;
 
     /** @param capacity the most tokens that a row's next token may depend on */
@@ -77,9 +79,8 @@ final class Decoder implements AutoCloseable {
                 positions_BxL[i] = column - padding_B[b];
             }
         }
-        return model.embed(
-                Tensors.ids(model.device(), y_BxL, rows.length, L),
-                Tensors.ids(model.device(), positions_BxL, rows.length, L));
+        this.positions_BxL = Tensors.ids(model.device(), positions_BxL, rows.length, L);
+        return model.embed(Tensors.ids(model.device(), y_BxL, rows.length, L), this.positions_BxL);
     }
 
     /** What the new columns see: all up to their own but padding, which sees itself so that it stays finite. */
@@ -120,6 +121,11 @@ final class Decoder implements AutoCloseable {
                     values_BxHxSxDh.narrow(2, 0, length + L),
                     mask_Bx1xLxS,
                     length == 0 && !mask_Bx1xLxS.has_value());
+        }
+
+        @Override
+        public Tensor positions(Device device, long L) {
+            return positions_BxL;
         }
 
         private Tensor room(Tensor x_BxHxLxDh) {

@@ -12,6 +12,7 @@ import org.nanodo.runtime.Device;
 
 /** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
 public final class DecoderModel implements LanguageModel {
+    static final String NAME = "nanodo";
     static final double LAYER_NORM_EPS = 1e-6; // flax's
 
     private final TransformerConfig config;
@@ -51,43 +52,13 @@ public final class DecoderModel implements LanguageModel {
     }
 
     public static DecoderModel load(Path directory, Device device) throws IOException {
-        return ModelFiles.load(directory, device);
-    }
-
-    /** Writes a new folder with config and parameters: all that inference and fine-tuning need. */
-    public void save(Path directory) throws IOException {
-        ModelFiles.save(this, directory);
-    }
-
-    @Override
-    public Tensor embed(Tensor y_BxL) {
-        if (y_BxL.size(1) > config.L()) {
-            throw new IllegalArgumentException("A row of " + y_BxL.size(1) + " tokens is longer than the L="
-                    + config.L() + " positions of this model");
-        }
-        return lookUp(y_BxL).add(positions_LxD.tensor().narrow(0, 0, y_BxL.size(1)));
+        return ModelFiles.load(directory, device, DecoderModel.class);
     }
 
     @Override
     public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
-        return lookUp(y_BxL).add(torch.embedding(positions_LxD.tensor(), positions_BxL));
-    }
-
-    private Tensor lookUp(Tensor y_BxL) {
-        try {
-            int noPadding = -1;
-            boolean scaledByFrequency = false;
-            boolean sparseGradient = true; // of the few rows used, not of all V
-            return torch.embedding(embed_VxD.tensor(), y_BxL, noPadding, scaledByFrequency, sparseGradient);
-        } catch (RuntimeException e) {
-            if (String.valueOf(e.getMessage()).contains("index out of range")) {
-                throw new IllegalArgumentException(
-                        "A token id is not in the vocabulary: ids are 0 to " + (config.V() - 1) + ", these reach from "
-                                + y_BxL.min().item_long() + " to " + y_BxL.max().item_long(),
-                        e);
-            }
-            throw e;
-        }
+        Tensor y_BxLxD = Embedding.of(y_BxL, embed_VxD, true);
+        return y_BxLxD.add(torch.embedding(positions_LxD.tensor(), positions_BxL));
     }
 
     @Override
@@ -191,6 +162,11 @@ public final class DecoderModel implements LanguageModel {
     }
 
     @Override
+    public ModelSpec spec() {
+        return new ModelSpec(NAME, config);
+    }
+
+    @Override
     public Device device() {
         return device;
     }
@@ -205,9 +181,21 @@ public final class DecoderModel implements LanguageModel {
         return Collections.unmodifiableList(blocks);
     }
 
-    /** Frees the parameters. The model cannot be used afterwards. */
-    @Override
-    public void close() {
-        parameters.forEach(Parameter::close);
+    /** Makes it by name. */
+    static final class Factory implements ModelFactory {
+        @Override
+        public String name() {
+            return NAME;
+        }
+
+        @Override
+        public LanguageModel create(TransformerConfig sizes, Device device, Init.Source parameters) {
+            return new DecoderModel(sizes, device, parameters);
+        }
+
+        @Override
+        public LanguageModel create(String config, Device device, Init.Source parameters) {
+            return create(TransformerConfig.fromJson(config), device, parameters);
+        }
     }
 }

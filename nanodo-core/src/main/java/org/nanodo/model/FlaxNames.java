@@ -57,7 +57,8 @@ public final class FlaxNames {
                     .F(Math.toIntExact(up_DxF[1]))
                     .N(blocks)
                     .build();
-            return ModelFiles.load(file, path, config, device, name -> prefix + of(name));
+            return ModelFiles.load(
+                    file, path, source -> new DecoderModel(config, device, source), device, name -> prefix + of(name));
         }
     }
 

@@ -6,12 +6,10 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** What decides in Hugging Face's GPT2Config what a GPT-2 computes. What is absent has the default that it has there. */
 @JsonIgnoreProperties(ignoreUnknown = true)
-record Gpt2Config(
+public record Gpt2Config(
         @JsonProperty("model_type") String modelType,
         @JsonProperty(value = "n_embd", required = true) int D,
         @JsonProperty(value = "n_head", required = true) int H,
@@ -24,27 +22,18 @@ record Gpt2Config(
         @JsonProperty("tie_word_embeddings") Boolean tied,
         @JsonProperty("scale_attn_weights") Boolean scaled,
         @JsonProperty("scale_attn_by_inverse_layer_idx") Boolean scaledByLayer) {
-    private static final Logger log = LoggerFactory.getLogger(Gpt2Config.class);
-
-    Gpt2Config {
+    public Gpt2Config {
         activation = activation == null ? "gelu_new" : activation;
         epsilon = epsilon == null ? 1e-5 : epsilon;
     }
 
-    /** @throws IllegalArgumentException if that is something else than a {@link DecoderModel} computes */
-    TransformerConfig ours(Path file) {
+    /** @throws IllegalArgumentException if it computes something else than GPT-2 as OpenAI released it */
+    public TransformerConfig sizes(Path file) {
         require("gpt2".equals(modelType), file, "model_type", modelType, "gpt2");
         require(activation.matches("gelu_new|gelu_pytorch_tanh"), file, "activation_function", activation, "gelu_new");
         require(tied == null || tied, file, "tie_word_embeddings", tied, true);
         require(scaled == null || scaled, file, "scale_attn_weights", scaled, true);
         require(scaledByLayer == null || !scaledByLayer, file, "scale_attn_by_inverse_layer_idx", scaledByLayer, false);
-        if (epsilon != DecoderModel.LAYER_NORM_EPS) {
-            log.warn(
-                    "{} normalises with an epsilon of {}, this library with {}: logits differ in their last digits",
-                    file,
-                    epsilon,
-                    DecoderModel.LAYER_NORM_EPS);
-        }
         return new TransformerConfig(D, H, L, N, V, F == null ? 4 * D : F, null, null);
     }
 

@@ -21,6 +21,8 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Hugging Face's folders of GPT-2 models: {@code config.json} and {@code model.safetensors}. GPT-2 is this model with
@@ -28,6 +30,7 @@ import org.nanodo.runtime.Tensors;
  * with others, as OpenAI's are, is no {@link DecoderModel}.
  */
 public final class Gpt2Files {
+    private static final Logger log = LoggerFactory.getLogger(Gpt2Files.class);
     private static final String CONFIG = "config.json";
     private static final String PARAMETERS = "model.safetensors";
     private static final String PREFIX = "transformer.";
@@ -141,7 +144,15 @@ public final class Gpt2Files {
     public static DecoderModel load(Path directory, Device device) throws IOException {
         Manifest.verifyListed(directory, Set.of(CONFIG, PARAMETERS)::contains);
         Path path = directory.resolve(CONFIG);
-        TransformerConfig config = Json.read(path, Gpt2Config.class).ours(path);
+        Gpt2Config theirs = Json.read(path, Gpt2Config.class);
+        TransformerConfig config = theirs.sizes(path);
+        if (theirs.epsilon() != DecoderModel.LAYER_NORM_EPS) {
+            log.warn(
+                    "{} normalises with an epsilon of {}, this library with {}: logits differ in their last digits",
+                    path,
+                    theirs.epsilon(),
+                    DecoderModel.LAYER_NORM_EPS);
+        }
         try (var scope = Scope.open();
                 var off = Grad.off();
                 var file = Safetensors.open(directory.resolve(PARAMETERS))) {
@@ -164,7 +175,8 @@ public final class Gpt2Files {
         DecoderModel read(TransformerConfig config, Device device) throws IOException {
             checkWhatIsNotOurs(config);
             return ModelFiles.build(
-                    config, device, (name, shape) -> Tensors.to(parameter(Place.of(name), shape), device));
+                    source -> new DecoderModel(config, device, source),
+                    (name, shape) -> Tensors.to(parameter(Place.of(name), shape), device));
         }
 
         private Tensor parameter(Place place, long[] shape) throws IOException {

@@ -23,6 +23,10 @@ public interface Init {
         Tensor get(String name, Init init, long... shape);
     }
 
+    static Init zeros() {
+        return (tensor, random) -> Tensors.fill(tensor, 0);
+    }
+
     static Init ones() {
         return (tensor, random) -> Tensors.fill(tensor, 1);
     }
@@ -35,7 +39,12 @@ public interface Init {
 
     /** Normal with variance 1 / fanIn: flax's variance_scaling(1, "fan_in", "normal"). */
     static Init normal(long fanIn) {
-        return (tensor, random) -> tensor.normal_(0, 1 / Math.sqrt(fanIn), new GeneratorOptional(random));
+        return gaussian(1 / Math.sqrt(fanIn));
+    }
+
+    /** Normal with this standard deviation. */
+    static Init gaussian(double deviation) {
+        return (tensor, random) -> tensor.normal_(0, deviation, new GeneratorOptional(random));
     }
 
     /**

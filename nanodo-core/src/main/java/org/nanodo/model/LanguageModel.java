@@ -1,5 +1,7 @@
 package org.nanodo.model;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.function.IntFunction;
 import org.bytedeco.pytorch.Tensor;
@@ -28,7 +30,11 @@ public interface LanguageModel extends AutoCloseable {
         }
     }
 
+    /** Its sizes. */
     TransformerConfig config();
+
+    /** All that it is made of but its parameters. */
+    ModelSpec spec();
 
     Device device();
 
@@ -36,9 +42,15 @@ public interface LanguageModel extends AutoCloseable {
     List<Parameter> parameters();
 
     /** Ids y_BxL, int64, at most L columns, to y_BxLxD. */
-    Tensor embed(Tensor y_BxL);
+    default Tensor embed(Tensor y_BxL) {
+        if (y_BxL.size(1) > config().L()) {
+            throw new IllegalArgumentException("A row of " + y_BxL.size(1) + " tokens is longer than the L="
+                    + config().L() + " positions of this model");
+        }
+        return embed(y_BxL, Attention.CAUSAL.positions(device(), y_BxL.size(1)));
+    }
 
-    /** The same, where a token is not at the position of its column: positions are int64, below L. */
+    /** The same, where a token is not at the position of its column: positions are int64, below L, BxL or 1xL. */
     Tensor embed(Tensor y_BxL, Tensor positions_BxL);
 
     List<? extends Block> blocks();
@@ -49,8 +61,25 @@ public interface LanguageModel extends AutoCloseable {
     /** The output embedding, VxD, that {@link #head} multiplies with. */
     Parameter outEmbed();
 
+    /** Frees the parameters. The model cannot be used afterwards. */
     @Override
-    void close();
+    default void close() {
+        parameters().forEach(Parameter::close);
+    }
+
+    /** Reads a model of whatever kind, from what {@link #save} wrote or a checkpoint's folder, onto the CPU. */
+    static LanguageModel load(Path directory) throws IOException {
+        return load(directory, Device.cpu());
+    }
+
+    static LanguageModel load(Path directory, Device device) throws IOException {
+        return ModelFiles.load(directory, device, LanguageModel.class);
+    }
+
+    /** Writes a new folder with config and parameters: all that inference and fine-tuning need. */
+    default void save(Path directory) throws IOException {
+        ModelFiles.save(this, directory);
+    }
 
     default long parameterCount() {
         return parameters().stream().mapToLong(Parameter::numel).sum();

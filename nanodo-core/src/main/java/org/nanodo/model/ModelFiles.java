@@ -1,5 +1,6 @@
 package org.nanodo.model;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -9,6 +10,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
@@ -35,7 +37,7 @@ public final class ModelFiles {
 
     private ModelFiles() {}
 
-    static void save(DecoderModel model, Path directory) throws IOException {
+    static void save(LanguageModel model, Path directory) throws IOException {
         AtomicDirectory.create(directory, add(new Contents(), model, model.parameters()));
     }
 
@@ -43,7 +45,7 @@ public final class ModelFiles {
     private static Contents add(Contents contents, LanguageModel model, List<Parameter> parameters) {
         var slices = new LinkedHashMap<String, Slice>();
         parameters.forEach(parameter -> slices.put(parameter.name(), parameter.slice()));
-        return contents.json(CONFIG, model.config()).tensors(TENSORS, slices);
+        return contents.json(CONFIG, model.spec().json()).tensors(TENSORS, slices);
     }
 
     /** The same, and what {@link #tokenizer} reads. */
@@ -62,24 +64,40 @@ public final class ModelFiles {
         return Json.readStrings(directory.resolve(TOKENIZER));
     }
 
-    static DecoderModel load(Path directory, Device device) throws IOException {
+    /** @throws IllegalArgumentException if it is a model of another type */
+    static <M extends LanguageModel> M load(Path directory, Device device, Class<M> type) throws IOException {
         Manifest.verifyListed(directory, name -> name.equals(CONFIG) || TensorSet.isFile(TENSORS, name));
-        TransformerConfig config = config(directory);
+        ModelSpec spec = spec(directory);
         try (var tensors = TensorSet.open(directory, TENSORS)) {
-            return build(config, device, (name, shape) -> {
+            return build(source -> create(spec, directory, device, source, type), (name, shape) -> {
                 checkShape(tensors.shape(name), directory, name, shape);
                 return tensors.read(name, device);
             });
         }
     }
 
+    private static <M extends LanguageModel> M create(
+            ModelSpec spec, Path directory, Device device, Init.Source source, Class<M> type) {
+        LanguageModel model;
+        try {
+            model = spec.create(device, source);
+        } catch (IllegalArgumentException e) {
+            throw new UncheckedIOException(new CorruptFileException(directory.resolve(CONFIG), e.getMessage(), e));
+        }
+        if (!type.isInstance(model)) {
+            throw new IllegalArgumentException(directory + " holds a model of the kind \"" + spec.model()
+                    + "\", which is no " + type.getSimpleName() + ": use LanguageModel.load");
+        }
+        return type.cast(model);
+    }
+
     /** @throws IllegalArgumentException if a saved model has other sizes than this one */
     public static void checkSizes(LanguageModel model, Path directory) throws IOException {
-        TransformerConfig config = config(directory);
-        TransformerConfig own = model.config();
-        if (!sizes(config).equals(sizes(own))) {
+        ObjectNode saved = spec(directory).sizes();
+        ObjectNode own = model.spec().sizes();
+        if (!saved.equals(own)) {
             throw new IllegalArgumentException(
-                    directory + " holds a model of another config: " + sizes(config) + ", this one is " + sizes(own));
+                    directory + " holds a model of another config: " + saved + ", this one is " + own);
         }
     }
 
@@ -96,11 +114,15 @@ public final class ModelFiles {
         }
     }
 
-    /** Builds a model from a file whose tensors may have other names than ours. */
-    static DecoderModel load(
-            Safetensors file, Path path, TransformerConfig config, Device device, UnaryOperator<String> theirName)
+    /**
+     * Builds a model from a file whose tensors may have other names than ours.
+     *
+     * @param model makes it of parameters that it does not ask for yet
+     */
+    public static <M extends LanguageModel> M load(
+            Safetensors file, Path path, Function<Init.Source, M> model, Device device, UnaryOperator<String> theirName)
             throws IOException {
-        return build(config, device, (name, shape) -> {
+        return build(model, (name, shape) -> {
             String theirs = theirName.apply(name);
             checkShape(file.shape(theirs), path, theirs, shape);
             return file.read(theirs, device);
@@ -112,17 +134,17 @@ public final class ModelFiles {
         Tensor read(String name, long[] shape) throws IOException;
     }
 
-    static DecoderModel build(TransformerConfig config, Device device, Source source) throws IOException {
+    static <M extends LanguageModel> M build(Function<Init.Source, M> model, Source source) throws IOException {
         try {
-            var model = new DecoderModel(config, device, (name, init, shape) -> {
+            M built = model.apply((name, init, shape) -> {
                 try (var scope = Scope.open()) {
                     return Scope.keep(source.read(name, shape).to(ScalarType.Float));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
             });
-            model.parameters().forEach(Parameter::tensor); // now, while the file is open
-            return model;
+            built.parameters().forEach(Parameter::tensor); // now, while the file is open
+            return built;
         } catch (UncheckedIOException e) {
             throw e.getCause();
         }
@@ -138,15 +160,11 @@ public final class ModelFiles {
     }
 
     /** @throws NoSuchFileException if the folder holds no model */
-    public static TransformerConfig config(Path directory) throws IOException {
+    private static ModelSpec spec(Path directory) throws IOException {
         Path file = directory.resolve(CONFIG);
         if (!Files.exists(file)) {
             throw new NoSuchFileException(directory + " is not a saved model: it has no " + CONFIG);
         }
-        return Json.read(file, TransformerConfig.class);
-    }
-
-    private static String sizes(TransformerConfig c) {
-        return "D=%d H=%d L=%d N=%d V=%d F=%d".formatted(c.D(), c.H(), c.L(), c.N(), c.V(), c.F());
+        return ModelSpec.read(file);
     }
 }

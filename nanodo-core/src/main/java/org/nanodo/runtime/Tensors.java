@@ -34,6 +34,13 @@ public final class Tensors {
         }
     }
 
+    /** 0 to n - 1 as int64. */
+    public static Tensor range(Device device, long n) {
+        try (var scope = Scope.open()) {
+            return scope.export(torch.arange(new Scalar(n), device.options(ScalarType.Long)));
+        }
+    }
+
     public static Tensor floats(Device device, float[] values, long... shape) {
         try (var scope = Scope.open()) {
             checkLength(values.length, shape);

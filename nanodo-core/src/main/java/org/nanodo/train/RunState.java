@@ -78,7 +78,7 @@ record RunState(long step, Position position, DataShape data, String library) {
         RunState state = Json.read(directory.resolve(RUN), RunState.class);
         if (!state.data.equals(data)) {
             throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
-                    + data + ": to go on from its parameters alone, use DecoderModel.load");
+                    + data + ": to go on from its parameters alone, use LanguageModel.load");
         }
         if (!tokenizer.matches(ModelFiles.tokenizerSpec(directory))) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");

@@ -4,10 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
 import java.util.SplittableRandom;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Memory;
@@ -19,14 +22,19 @@ class DecoderTest {
     private static final TransformerConfig CONFIG =
             TransformerConfig.builder().D(32).H(4).L(16).N(3).V(50).F(64).build();
 
+    static Stream<Arguments> modelsAndTypes() {
+        return ModelFactory.names().stream()
+                .flatMap(model -> Arrays.stream(Dtype.values()).map(dtype -> Arguments.of(model, dtype)));
+    }
+
     @ParameterizedTest
-    @EnumSource(Dtype.class)
-    void rowsOfDifferentLengthsEqualTheFullForwardPassWithinAndBeyondTheCapacity(Dtype dtype) {
+    @MethodSource("modelsAndTypes")
+    void rowsOfDifferentLengthsEqualTheFullForwardPassWithinAndBeyondTheCapacity(String kind, Dtype dtype) {
         double tolerance = dtype == Dtype.FLOAT32 ? 2e-6 : 3e-2;
-        var config = new TransformerConfig(32, 4, 16, 3, 50, 64, dtype, false);
+        var config = new TransformerConfig(32, 8, 16, 3, 50, 64, dtype, false);
         int[][] rows = randomRows(4, 30);
         int[] lengths = {1, 7, 4, 7};
-        try (var model = DecoderModel.create(config, 1);
+        try (var model = ModelFactory.named(kind).create(config, 1, Device.cpu());
                 var decoder = new Decoder(model, 15)) {
             for (int n = 0; n < 20; n++) {
                 float[][] logits = decoder.logits(rows, lengths);
@@ -41,10 +49,11 @@ class DecoderTest {
         }
     }
 
-    @Test
-    void oneRowAsWell() {
+    @ParameterizedTest
+    @MethodSource("org.nanodo.model.ModelFactory#names")
+    void oneRowAsWell(String kind) {
         int[][] rows = randomRows(1, 20);
-        try (var model = DecoderModel.create(CONFIG, 1);
+        try (var model = ModelFactory.named(kind).create(CONFIG, 1, Device.cpu());
                 var decoder = new Decoder(model, 12)) {
             for (int n = 3; n < 20; n++) {
                 int[] context = Arrays.copyOfRange(rows[0], Math.max(0, n - 12), n);

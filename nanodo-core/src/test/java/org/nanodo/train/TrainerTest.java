@@ -25,6 +25,7 @@ import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.model.LanguageModel;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
@@ -221,7 +222,7 @@ class TrainerTest {
         }
     }
 
-    static TrainerBuilder builder(DecoderModel model, long steps) {
+    static TrainerBuilder builder(LanguageModel model, long steps) {
         return Trainer.of(model).data(DATA).steps(steps).schedule(Schedule.constant(1e-2));
     }
 
@@ -463,8 +464,9 @@ class TrainerTest {
         try (var model = DecoderModel.create(other, 1);
                 var trainer = builder(model, 2).checkpoints(workdir).build()) {
             assertThatThrownBy(trainer::resume)
-                    .hasMessageContaining("step_00000002 holds a model of another config: D=32 H=4")
-                    .hasMessageContaining("this one is D=32 H=2");
+                    .hasMessageContaining(
+                            "step_00000002 holds a model of another config: {\"model\":\"nanodo\",\"D\":32,\"H\":4")
+                    .hasMessageContaining("this one is {\"model\":\"nanodo\",\"D\":32,\"H\":2");
         }
         try (var model = DecoderModel.create(config(false), 1);
                 var trainer = builder(model, 2)
@@ -530,7 +532,7 @@ class TrainerTest {
         }
     }
 
-    static Map<String, Tensor> parameters(DecoderModel model) {
+    static Map<String, Tensor> parameters(LanguageModel model) {
         var copies = new LinkedHashMap<String, Tensor>();
         model.parameters().forEach(p -> copies.put(p.name(), p.tensor().detach().clone()));
         return copies;

@@ -4,7 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import org.nanodo.checkpoint.CheckpointStore;
-import org.nanodo.model.DecoderModel;
+import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -53,7 +53,7 @@ public final class Generate implements Callable<Integer> {
     public Integer call() throws IOException {
         Path checkpoint = CheckpointStore.find(directory);
         var tokenizer = ModelFiles.tokenizer(checkpoint);
-        try (var model = DecoderModel.load(checkpoint)) {
+        try (var model = LanguageModel.load(checkpoint)) {
             System.out.print(prompt);
             model.generate(tokenizer, prompt)
                     .temperature(temperature)

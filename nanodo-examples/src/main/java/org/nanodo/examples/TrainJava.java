@@ -9,8 +9,9 @@ import java.util.concurrent.Callable;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
 import org.nanodo.data.Tokenizer;
-import org.nanodo.model.DecoderModel;
+import org.nanodo.model.ModelFactory;
 import org.nanodo.model.TransformerConfig;
+import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Natives;
 import org.nanodo.train.AdamW;
 import org.nanodo.train.Schedule;
@@ -40,6 +41,12 @@ public final class TrainJava implements Callable<Integer> {
 
     @Option(names = "--steps", description = "Updates to make.")
     private long steps = 1000;
+
+    @Option(
+            names = "--model",
+            paramLabel = "NAME",
+            description = "The kind of model; an unknown one is told which there are.")
+    private String kind = "nanodo";
 
     @Option(names = "-D", paramLabel = "D", description = "Model width.")
     private int D = 128;
@@ -89,7 +96,7 @@ public final class TrainJava implements Callable<Integer> {
         System.out.printf(
                 "Text: %d documents to learn from, %d held out%n",
                 text.train().size(), text.validation().size());
-        try (var model = DecoderModel.create(config, seed);
+        try (var model = ModelFactory.named(kind).create(config, seed, Device.cpu());
                 var progress = new Progress(steps);
                 var trainer = Trainer.of(model)
                         .data(PackedDataset.of(text.train())
@@ -97,7 +104,7 @@ public final class TrainJava implements Callable<Integer> {
                                 .length(L)
                                 .batch(B)
                                 .shuffle(seed))
-                        .optimizer(AdamW.with().decays(name -> !name.contains("norm")))
+                        .optimizer(AdamW.with().decays(name -> !name.matches(".*(norm|ln_|bias).*")))
                         .schedule(Schedule.warmupCosine(
                                 learningRate / 10, learningRate, learningRate / 10, steps / 20, steps))
                         .clip(1)

@@ -9,6 +9,8 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import picocli.CommandLine;
 
 class ExamplesTest {
@@ -42,6 +44,19 @@ class ExamplesTest {
         assertThat(generated).startsWith("two").hasSizeGreaterThan(3);
         assertThat(run(new Generate(), List.of(), workdir + "/step_00000004", "--max-tokens", "1"))
                 .startsWith("public class ");
+    }
+
+    @ParameterizedTest
+    @MethodSource("org.nanodo.model.ModelFactory#names")
+    void anyModelIsTrainedInspectedAndLetWrite(String kind) throws Exception {
+        Path text = Files.writeString(folder.resolve("text"), "one two three four five six seven\n".repeat(2000));
+        String workdir = folder.resolve("run").toString();
+        run(new TrainJava(), TINY, "--model", kind, "--data", text.toString(), "--workdir", workdir);
+        assertThat(status).isZero();
+        assertThat(run(new Inspect(), List.of(), workdir)).contains("\"model\" : \"" + kind + "\"", "\"D\" : 16");
+        assertThat(run(new Generate(), List.of(), workdir, "--prompt", "two", "--max-tokens", "20"))
+                .startsWith("two");
+        check(new TrainJava(), "There is no model \"bert\", but ", "--model", "bert");
     }
 
     @Test

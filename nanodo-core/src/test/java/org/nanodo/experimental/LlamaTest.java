@@ -1,0 +1,121 @@
+package org.nanodo.experimental;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Arrays;
+import java.util.List;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.Golden;
+import org.nanodo.data.Batch;
+import org.nanodo.model.Attention;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelFactory;
+import org.nanodo.model.TransformerConfig;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Tensors;
+import org.nanodo.train.Loss;
+import org.nanodo.train.Residency;
+import org.nanodo.train.SingleDevice;
+import org.nanodo.train.StepClock;
+
+class LlamaTest {
+    private static final TransformerConfig SIZES =
+            TransformerConfig.builder().D(32).H(8).L(12).N(2).V(50).F(48).build();
+    private static final int[] TOKENS = {3, 17, 4, 9, 49, 0, 3, 3, 21, 22, 23, 24};
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theEngineEqualsAutogradWithAHeadOfItsOwnAndWithATiedOne(boolean tied) {
+        var config = LlamaConfig.of(SIZES).tied(tied);
+        try (var walked = Llama.create(config, 1);
+                var whole = Llama.create(config, 1)) {
+            assertThat(walked.parameters()).hasSize(2 + 2 * 9 + (tied ? 0 : 1));
+            Batch batch = Batch.of(12, TOKENS, 12);
+            new SingleDevice(walked, Residency.ALWAYS).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Loss.crossEntropy()
+                    .sum(
+                            whole.forward(Tensors.ids(Device.cpu(), TOKENS, 1, 12))
+                                    .flatten(0, 1),
+                            Tensors.ids(Device.cpu(), batch.targets_BxL(), 12),
+                            Tensors.floats(Device.cpu(), batch.weights_BxL(), 12))
+                    .backward();
+            for (int i = 0; i < whole.parameters().size(); i++) {
+                assertThat(Golden.relativeError(
+                                walked.parameters().get(i).tensor().grad(),
+                                whole.parameters().get(i).tensor().grad()))
+                        .as(whole.parameters().get(i).name())
+                        .isLessThan(1e-5);
+            }
+        }
+    }
+
+    /** Which is what a cache keeps. */
+    @Test
+    void attentionIsGivenTheHeadsOfKeysAndValuesOnce() {
+        try (var model = Llama.create(LlamaConfig.of(SIZES).kvHeads(2), 1)) {
+            Attention attention = (q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh) -> {
+                assertThat(q_BxHxLxDh.shape()).containsExactly(1, 8, 12, 4);
+                assertThat(k_BxKxLxDh.shape()).containsExactly(1, 2, 12, 4);
+                assertThat(v_BxKxLxDh.shape()).containsExactly(1, 2, 12, 4);
+                return Attention.CAUSAL.of(q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh);
+            };
+            Tensor y_BxL = Tensors.ids(Device.cpu(), TOKENS, 1, 12);
+            Tensor x_BxLxD = model.hidden(model.embed(y_BxL), block -> attention);
+            assertThat(x_BxLxD.equal(model.hidden(y_BxL))).isTrue();
+        }
+    }
+
+    /** Relative positions alone matter: all of them moved by 100 change nothing but roundings. */
+    @Test
+    void positionsAreRelative() {
+        Attention moved = new Attention() {
+            @Override
+            public Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
+                return CAUSAL.of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
+            }
+
+            @Override
+            public Tensor positions(Device device, long L) {
+                return Tensors.range(device, 100 + L).narrow(0, 100, L).unsqueeze(0);
+            }
+        };
+        try (var model = Llama.create(LlamaConfig.of(SIZES), 1)) {
+            Tensor y_BxL = Tensors.ids(Device.cpu(), TOKENS, 1, 12);
+            Tensor x_BxLxD = model.hidden(model.embed(y_BxL), block -> moved);
+            assertThat(Golden.relativeError(x_BxLxD, model.hidden(y_BxL))).isLessThan(1e-5);
+        }
+    }
+
+    @Test
+    void isMadeOfItsJson() {
+        String json = "{\"sizes\":" + SIZES.toJson() + ",\"kvHeads\":4,\"tied\":true}";
+        ModelFactory factory = ModelFactory.named("llama");
+        try (LanguageModel model = factory.create(json, 1, Device.cpu());
+                var same = Llama.create(LlamaConfig.of(SIZES).kvHeads(4).tied(true), 1)) {
+            assertThat(model.spec()).isEqualTo(same.spec());
+            assertThat(model.logProbs(TOKENS)).isEqualTo(same.logProbs(TOKENS));
+            assertThat(model.parameters().stream().map(p -> p.name() + Arrays.toString(p.shape())))
+                    .contains("model.layers.1.self_attn.k_proj.weight[16, 32]");
+        }
+        for (String wrong : List.of("{}", "[]", json.replace("kvHeads", "heads"), json.replace("4,\"t", "\"4\",\"t"))) {
+            assertThatThrownBy(() -> factory.create(wrong, 1, Device.cpu()))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("Not a valid LlamaConfig");
+        }
+    }
+
+    @Test
+    void whatCannotBeIsNamed() {
+        assertThatThrownBy(() -> LlamaConfig.of(SIZES).kvHeads(3))
+                .hasMessageContaining("kvHeads is 3, it has to divide H=8");
+        assertThatThrownBy(() -> LlamaConfig.of(SIZES).kvHeads(0)).hasMessageContaining("kvHeads is 0");
+        assertThatThrownBy(() -> LlamaConfig.of(SIZES).ropeTheta(-1)).hasMessageContaining("have to be positive");
+        assertThatThrownBy(() -> LlamaConfig.of(new TransformerConfig(35, 5, 12, 2, 50, 48, null, null)))
+                .hasMessageContaining("D/H=7")
+                .hasMessageContaining("even");
+    }
+}
