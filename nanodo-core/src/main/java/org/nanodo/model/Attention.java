@@ -16,6 +16,17 @@ public interface Attention {
     Attention CAUSAL = (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) ->
             fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, new TensorOptional(), true);
 
+    /**
+     * The same within documents: a query sees no key of another one.
+     *
+     * @param documents_BxL numbers that tell a row's documents apart
+     */
+    static Attention within(Tensor documents_BxL) {
+        Tensor same_BxLxL = documents_BxL.unsqueeze(2).eq(documents_BxL.unsqueeze(1));
+        var mask_Bx1xLxL = new TensorOptional(same_BxLxL.tril().unsqueeze(1));
+        return (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) -> fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, mask_Bx1xLxL, false);
+    }
+
     /** Keys and values may have fewer heads than queries: each then serves as many neighbouring heads of these. */
     Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh);
 

@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Batch;
+import org.nanodo.model.Attention;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Grad;
@@ -66,6 +67,7 @@ public final class SingleDevice implements Engine {
         }
         try (var scope = Scope.open()) {
             Tensor y_BxL = ids(batch, batch.inputs_BxL());
+            Attention attention = attention(batch);
             residency.enter(Residency.ROOT, Pass.FORWARD);
             Tensor embedded_BxLxD = model.embed(y_BxL);
             var inputs = new ArrayList<Tensor>();
@@ -74,7 +76,7 @@ public final class SingleDevice implements Engine {
             for (int i = 0; i < blocks.size(); i++) {
                 x_BxLxD = Tensors.leaf(x_BxLxD);
                 inputs.add(x_BxLxD);
-                x_BxLxD = forward(i, x_BxLxD, !remat);
+                x_BxLxD = forward(i, x_BxLxD, attention, !remat);
                 outputs.add(x_BxLxD);
             }
             Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
@@ -84,7 +86,7 @@ public final class SingleDevice implements Engine {
             for (int i = blocks.size() - 1; i >= 0; i--) {
                 residency.enter(i, Pass.BACKWARD);
                 try (var perBlock = Scope.open()) {
-                    Tensor output_BxLxD = remat ? run(blocks.get(i), inputs.get(i), true) : outputs.get(i);
+                    Tensor output_BxLxD = remat ? run(blocks.get(i), inputs.get(i), attention, true) : outputs.get(i);
                     backward(output_BxLxD, gradient_BxLxD);
                     gradient_BxLxD.close();
                     gradient_BxLxD = perBlock.export(Tensors.gradient(inputs.get(i)));
@@ -100,18 +102,23 @@ public final class SingleDevice implements Engine {
         }
     }
 
-    private Tensor forward(int block, Tensor x_BxLxD, boolean forBackward) {
+    /** What a position of the batch sees. */
+    private Attention attention(Batch batch) {
+        return batch.isMasked() ? Attention.within(ids(batch, batch.documents_BxL())) : Attention.CAUSAL;
+    }
+
+    private Tensor forward(int block, Tensor x_BxLxD, Attention attention, boolean forBackward) {
         residency.enter(block, Pass.FORWARD);
-        Tensor out_BxLxD = run(model.blocks().get(block), x_BxLxD, forBackward);
+        Tensor out_BxLxD = run(model.blocks().get(block), x_BxLxD, attention, forBackward);
         residency.leave(block, Pass.FORWARD);
         return out_BxLxD;
     }
 
     /** Runs one block and frees all but its output and what its backward pass needs. */
-    private static Tensor run(LanguageModel.Block block, Tensor x_BxLxD, boolean forBackward) {
+    private static Tensor run(LanguageModel.Block block, Tensor x_BxLxD, Attention attention, boolean forBackward) {
         try (var scope = Scope.open();
                 var grad = forBackward ? Grad.on() : Grad.off()) {
-            return scope.export(block.forward(x_BxLxD));
+            return scope.export(block.forward(x_BxLxD, attention));
         }
     }
 
@@ -156,10 +163,11 @@ public final class SingleDevice implements Engine {
     public float[] tokenLosses(Batch batch) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
+            Attention attention = attention(batch);
             residency.enter(Residency.ROOT, Pass.FORWARD);
             Tensor x_BxLxD = model.embed(ids(batch, batch.inputs_BxL()));
             for (int i = 0; i < model.blocks().size(); i++) {
-                Tensor out_BxLxD = forward(i, x_BxLxD, false);
+                Tensor out_BxLxD = forward(i, x_BxLxD, attention, false);
                 x_BxLxD.close();
                 x_BxLxD = out_BxLxD;
             }

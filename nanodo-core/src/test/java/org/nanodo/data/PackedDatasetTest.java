@@ -47,6 +47,49 @@ class PackedDatasetTest {
         }
     }
 
+    /** NanoDO's test of padding; the last row of the batch has no document. */
+    @Test
+    void paddedPackingAsATable() {
+        PackedDataset data =
+                PackedDataset.of(TWO).packing(Packing.PADDED).length(5).batch(3);
+        try (var batches = data.epochs(1).iterator()) {
+            Batch batch = batches.next();
+            assertThat(batch.inputs_BxL())
+                    .containsExactly(
+                            1, 5, 6, 2, 0, //
+                            1, 7, 8, 9, 10, //
+                            0, 0, 0, 0, 0);
+            assertThat(batch.targets_BxL())
+                    .containsExactly(
+                            5, 6, 2, 0, 0, //
+                            7, 8, 9, 10, 0, //
+                            0, 0, 0, 0, 0);
+            assertThat(batch.weights_BxL())
+                    .containsExactly(
+                            1, 1, 1, 0, 0, //
+                            1, 1, 1, 1, 0, //
+                            0, 0, 0, 0, 0);
+            assertThat(batches.hasNext()).isFalse();
+        }
+        try (var batches = data.length(4).iterator()) { // cut off, again and again
+            assertThat(batches.next().inputs_BxL()).containsExactly(1, 5, 6, 2, 1, 7, 8, 9, 1, 5, 6, 2);
+            assertThat(batches.next().inputs_BxL()).containsExactly(1, 7, 8, 9, 1, 5, 6, 2, 1, 7, 8, 9);
+        }
+    }
+
+    @Test
+    void rowsKnowTheirDocumentsWhereAttentionStaysWithinThem() {
+        PackedDataset data = PackedDataset.of(TWO).length(6).batch(2).epochs(1);
+        try (var batches = data.documentMask(true).iterator();
+                var unmasked = data.iterator()) {
+            Batch batch = batches.next();
+            assertThat(batch.inputs_BxL()).containsExactly(1, 5, 6, 2, 1, 7, 8, 9, 10, 11, 12, 2);
+            assertThat(batch.documents_BxL()).containsExactly(0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+            assertThat(batch.rows(1, 2).documents_BxL()).containsExactly(1, 1, 1, 1, 1, 1);
+            assertThat(unmasked.next().isMasked()).isFalse();
+        }
+    }
+
     @Test
     void aDocumentLongerThanAWindowIsEncodedOnce() {
         var encoded = new AtomicInteger();

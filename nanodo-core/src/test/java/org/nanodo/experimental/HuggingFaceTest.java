@@ -148,7 +148,8 @@ class HuggingFaceTest {
         Tensor x_BxL = golden.tensor("x");
         var weights = new float[(int) x_BxL.numel()];
         Arrays.fill(weights, 1);
-        return new Batch((int) x_BxL.size(0), (int) x_BxL.size(1), ints(x_BxL), ints(golden.tensor("y")), weights);
+        return new Batch(
+                (int) x_BxL.size(0), (int) x_BxL.size(1), ints(x_BxL), ints(golden.tensor("y")), weights, new int[0]);
     }
 
     private static int[] ints(Tensor ids) {
