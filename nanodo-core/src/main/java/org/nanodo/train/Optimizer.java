@@ -15,7 +15,7 @@ public interface Optimizer {
     /** The rule's memory. */
     interface State extends AutoCloseable {
         /**
-         * Updates the parameters in place, without waiting for the device.
+         * Updates the parameters in place, without waiting for the device. It may overwrite the gradients.
          *
          * @param step counts from 1
          * @param gradScale a float32 on the device: the gradients have to be divided by it

@@ -60,7 +60,8 @@ class ScheduleTest {
         double init = 0.001;
         double peak = 0.01;
         double end = 0.0001;
-        Schedule cosine = Schedule.linear(init, peak, 10).then(10, Schedule.cosine(peak, end, 100));
+        long decaySteps = 100;
+        Schedule cosine = Schedule.warmupCosine(init, peak, end, 10, 10 + decaySteps);
         for (Schedule schedule : List.of(cosine, Schedule.warmupRsqrt(init, peak, 10))) {
             assertThat(schedule.at(0)).isCloseTo(init, within(1e-9));
             assertThat(schedule.at(1)).isGreaterThan(schedule.at(0));
