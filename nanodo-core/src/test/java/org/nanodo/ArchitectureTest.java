@@ -50,6 +50,11 @@ class ArchitectureTest {
     }
 
     @Test
+    void config() {
+        mayImport("config", "runtime", "checkpoint", "data", "model", "train", "distributed");
+    }
+
+    @Test
     void experimentalWhichNoneImportsAndMayBeDeleted() {
         onlyImports("experimental", "runtime", "checkpoint", "data", "model")
                 .allowEmptyShould(true)
@@ -60,8 +65,8 @@ class ArchitectureTest {
     void everyClassIsInAPackageOfTheTable() {
         classes()
                 .should()
-                .resideInAnyPackage(packages(
-                        List.of("runtime", "checkpoint", "data", "model", "experimental", "train", "distributed")))
+                .resideInAnyPackage(packages(List.of(
+                        "runtime", "checkpoint", "data", "model", "experimental", "train", "distributed", "config")))
                 .check(classes);
     }
 

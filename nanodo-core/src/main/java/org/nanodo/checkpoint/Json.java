@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.ObjectWriter;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
@@ -50,6 +51,11 @@ public final class Json {
     public static <T> T read(String json, Class<T> type) {
         try {
             return mapper.readValue(json, type);
+        } catch (UnrecognizedPropertyException e) {
+            throw new IllegalArgumentException(
+                    "Not a valid " + type.getSimpleName() + ": there is no \"" + e.getPropertyName() + "\" in one, but "
+                            + e.getKnownPropertyIds(),
+                    e);
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException(
                     "Not a valid " + type.getSimpleName() + ": " + e.getOriginalMessage(), e);

@@ -82,6 +82,11 @@ public final class Rendezvous implements AutoCloseable {
         return launched.world();
     }
 
+    /** This rank's number on its machine. */
+    public int localRank() {
+        return launched.localRank();
+    }
+
     /** This rank's CUDA device, by its number on its machine; the CPU where there are none. */
     public Device device() {
         return Device.cudaCount() == 0 ? Device.cpu() : Device.cuda(launched.localRank());

@@ -12,7 +12,7 @@ import org.nanodo.runtime.Device;
 
 /** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
 public final class DecoderModel implements LanguageModel {
-    static final String NAME = "nanodo";
+    public static final String NAME = "nanodo";
     static final double LAYER_NORM_EPS = 1e-6; // flax's
 
     private final TransformerConfig config;

@@ -50,6 +50,8 @@ public record Muon(
         }
     }
 
+    private static final String IN_BLOCK = ".*\\.\\d+\\..*"; // they have its number in their names
+
     public Muon {
         if (!(momentum >= 0 && momentum < 1 && iterations > 0)) {
             throw new IllegalArgumentException("Muon wants 0 ≤ momentum < 1 and iterations > 0, not momentum="
@@ -68,7 +70,7 @@ public record Muon(
                 5,
                 Dtype.FLOAT32,
                 Scale.likeAdamW(),
-                (name, shape) -> name.startsWith("blocks.") && shape.length > 1,
+                (name, shape) -> shape.length > 1 && name.matches(IN_BLOCK),
                 AdamW.with(),
                 Groups.decaying(0.1));
     }

@@ -2,6 +2,7 @@ package org.nanodo.examples;
 
 import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
@@ -10,6 +11,7 @@ import org.nanodo.train.Metrics;
 /** Shows a run: as a bar with the time left on a terminal, as a line now and then elsewhere. */
 final class Progress implements Consumer<Metrics>, AutoCloseable {
     private final long steps;
+    private boolean started;
     private ProgressBar bar;
     private double loss = Double.NaN; // both smoothed over some 20 steps
     private double tokensPerSecond = Double.NaN;
@@ -19,7 +21,9 @@ final class Progress implements Consumer<Metrics>, AutoCloseable {
         this.steps = steps;
     }
 
+    /** Shows from here on: of several ranks only one is to. */
     void startFrom(long step) {
+        started = true;
         if (System.console() != null) {
             bar = new ProgressBarBuilder()
                     .setTaskName("Training")
@@ -33,9 +37,19 @@ final class Progress implements Consumer<Metrics>, AutoCloseable {
 
     @Override
     public void accept(Metrics metrics) {
-        if (metrics.has("eval_loss")) {
-            evaluated = String.format(
-                    Locale.ROOT, "  val loss %.3f ± %.3f", metrics.get("eval_loss"), metrics.get("eval_loss_std"));
+        if (!started) {
+            return;
+        }
+        if (!metrics.has("train_loss")) {
+            evaluated = metrics.values().keySet().stream()
+                    .filter(name -> name.endsWith("eval_loss"))
+                    .map(name -> String.format(
+                            Locale.ROOT,
+                            "  %s %.3f ± %.3f",
+                            name.replace("eval_loss", "val loss"),
+                            metrics.get(name),
+                            metrics.get(name + "_std")))
+                    .collect(Collectors.joining());
             if (bar == null) {
                 System.out.println("step " + metrics.step() + evaluated);
             }

@@ -1,0 +1,18 @@
+package org.nanodo.config;
+
+import org.nanodo.distributed.Fsdp;
+import org.nanodo.runtime.Collectives;
+
+/** How several ranks shard the model: {@link Fsdp.Options}. */
+public record FsdpConfig(boolean reshardAfterForward, boolean prefetch, boolean reduceEachBatch) {
+    static FsdpConfig defaults() {
+        return new FsdpConfig(true, true, true);
+    }
+
+    Fsdp.Options of(Collectives ranks) {
+        return Fsdp.of(ranks)
+                .reshardAfterForward(reshardAfterForward)
+                .prefetch(prefetch)
+                .reduceEachBatch(reduceEachBatch);
+    }
+}

@@ -1,0 +1,147 @@
+package org.nanodo.config;
+
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.nanodo.train.Adafactor;
+import org.nanodo.train.AdamW;
+import org.nanodo.train.GroupedOptimizer;
+import org.nanodo.train.Lion;
+import org.nanodo.train.Muon;
+import org.nanodo.train.Optimizer;
+import org.nanodo.train.Schedule;
+
+/**
+ * Optimizer and learning rate, by NanoDO's names.
+ *
+ * @param decayType {@code cosine}, {@code linear}, {@code rsqrt}, {@code constant}, {@code constant_without_warmup}, or
+ *     {@code constant_linear_decay_} and a number of steps or a percentage: {@code constant_linear_decay_20p}
+ * @param decaySteps of a cosine; null for all that follow the warmup
+ * @param independentWeightDecay whether the decay is what each update takes off at the peak, instead of times the learning rate
+ * @param weightDecayExclusionNames parameters whose name contains one of these do not decay
+ * @param layerwiseLrMultiplier factors of the learning rate, by part of a parameter's name; the first that fits counts
+ * @param clipByGlobalNorm null for none
+ * @param optimizer {@code adamw}, {@code adafactor}, {@code lion} or {@code muon}
+ * @param b1 null, as the following, for the optimizer's own default
+ * @param momentum of Adafactor and Muon
+ * @param decayRate of Adafactor, as {@code factored} and {@code multiplyByParameterScale}
+ */
+public record OptConfig(
+        long numTrainSteps,
+        double peakLearningRate,
+        double initLearningRate,
+        double finalLearningRate,
+        long warmupSteps,
+        String decayType,
+        Long decaySteps,
+        double weightDecay,
+        boolean independentWeightDecay,
+        List<String> weightDecayExclusionNames,
+        Map<String, Double> layerwiseLrMultiplier,
+        Double clipByGlobalNorm,
+        String optimizer,
+        Double b1,
+        Double b2,
+        Double eps,
+        Double momentum,
+        Double decayRate,
+        Boolean factored,
+        Boolean multiplyByParameterScale) {
+    private static final Pattern CONSTANT_LINEAR = Pattern.compile("constant_linear_decay_([0-9.]+)(p?)");
+
+    static OptConfig defaults() {
+        return new OptConfig(
+                100_000, 0.0016, 0.00016, 0.00016, 1000, "cosine", null, 0.1, false, List.of(), Map.of(), null, "adamw",
+                null, null, null, null, null, null, null);
+    }
+
+    Schedule schedule() {
+        return switch (decayType) {
+            case "cosine" ->
+                decaySteps == null
+                        ? Schedule.warmupCosine(
+                                initLearningRate, peakLearningRate, finalLearningRate, warmupSteps, numTrainSteps)
+                        : Schedule.linear(initLearningRate, peakLearningRate, warmupSteps)
+                                .then(warmupSteps, Schedule.cosine(peakLearningRate, finalLearningRate, decaySteps));
+            case "linear" ->
+                Schedule.warmupLinear(
+                        initLearningRate, peakLearningRate, finalLearningRate, warmupSteps, numTrainSteps);
+            case "rsqrt" -> Schedule.warmupRsqrt(initLearningRate, peakLearningRate, warmupSteps);
+            case "constant" -> Schedule.warmupConstant(initLearningRate, peakLearningRate, warmupSteps);
+            case "constant_without_warmup" -> Schedule.constant(peakLearningRate);
+            default ->
+                Schedule.warmupConstantLinear(
+                        initLearningRate,
+                        peakLearningRate,
+                        finalLearningRate,
+                        warmupSteps,
+                        linearDecaySteps(),
+                        numTrainSteps);
+        };
+    }
+
+    private long linearDecaySteps() {
+        Matcher matcher = CONSTANT_LINEAR.matcher(decayType);
+        if (!matcher.matches()) {
+            throw new IllegalArgumentException(
+                    "opt.decay_type \"" + decayType + "\" is unknown: cosine, linear, rsqrt, "
+                            + "constant, constant_without_warmup, or constant_linear_decay_ and a number of steps or per cent, as in "
+                            + "constant_linear_decay_20p");
+        }
+        double number = Double.parseDouble(matcher.group(1));
+        double steps = matcher.group(2).isEmpty() ? number : (long) (numTrainSteps * number / 100);
+        if (steps > numTrainSteps || steps != (long) steps) {
+            throw new IllegalArgumentException(
+                    "opt.decay_type \"" + decayType + "\" does not fit into " + numTrainSteps + " steps");
+        }
+        return (long) steps;
+    }
+
+    Optimizer rule() {
+        return switch (optimizer) {
+            case "adamw" -> grouped(adamW());
+            case "adafactor" -> grouped(adafactor());
+            case "lion" -> {
+                Lion lion = Lion.with();
+                yield grouped(lion.b1(or(b1, lion.b1())).b2(or(b2, lion.b2())));
+            }
+            case "muon" ->
+                grouped(Muon.with().momentum(or(momentum, Muon.with().momentum())))
+                        .others(grouped(adamW()));
+            default ->
+                throw new IllegalArgumentException(
+                        "opt.optimizer \"" + optimizer + "\" is unknown: adamw, adafactor, lion or muon");
+        };
+    }
+
+    private AdamW adamW() {
+        AdamW adamW = AdamW.with();
+        return adamW.b1(or(b1, adamW.b1())).b2(or(b2, adamW.b2())).eps(or(eps, adamW.eps()));
+    }
+
+    private Adafactor adafactor() {
+        Adafactor adafactor = Adafactor.with();
+        return adafactor
+                .decayRate(or(decayRate, adafactor.decayRate()))
+                .momentum(or(momentum, adafactor.momentum()))
+                .eps(or(eps, adafactor.eps()))
+                .factored(factored == null ? adafactor.factored() : factored)
+                .parameterScale(
+                        multiplyByParameterScale == null ? adafactor.parameterScale() : multiplyByParameterScale);
+    }
+
+    private <R extends GroupedOptimizer<R>> R grouped(R rule) {
+        return rule.weightDecay(independentWeightDecay ? weightDecay / peakLearningRate : weightDecay)
+                .decays(name -> weightDecayExclusionNames.stream().noneMatch(name::contains))
+                .multiplier(name -> layerwiseLrMultiplier.entrySet().stream()
+                        .filter(entry -> name.contains(entry.getKey()))
+                        .mapToDouble(Map.Entry::getValue)
+                        .findFirst()
+                        .orElse(1));
+    }
+
+    private static double or(Double value, double otherwise) {
+        return value == null ? otherwise : value;
+    }
+}

@@ -1,0 +1,126 @@
+package org.nanodo.config;
+
+import com.fasterxml.jackson.annotation.JsonProperty;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.nanodo.data.Tokenizer;
+
+/**
+ * All of a run in one tree of values: NanoDO's {@code configs/default.py}, under its names (in JSON with underscores) and with
+ * its defaults. What may be null is off or follows from the rest.
+ *
+ * @param seed of parameters and of the order of the data
+ * @param batchSize rows a step over all ranks and micro-batches
+ * @param gradAccumulationSteps micro-batches a step
+ * @param trainEpochs passes over the data; null for endless
+ * @param trainData what to learn from; several sources are mixed by their weights
+ * @param evalData what to evaluate on, by name; the name "" gives plain {@code eval_loss}
+ * @param evalSplit holds this fraction of the training documents out, as the evaluation data without a name; 0 for none
+ * @param vocabPath a SentencePiece model, a {@code tokenizer.json}, or {@code bytes} or {@code gpt2}
+ * @param documentMask whether attention stays within documents
+ * @param workdir for checkpoints and metrics
+ * @param checkpoint whether to write checkpoints, and go on from them
+ * @param checkpointRestoreDir another run's folder, or one checkpoint, to begin from
+ * @param maxToKeep newest checkpoints
+ * @param evalSteps batches of each evaluation; null for all
+ * @param evalBatchSize rows of an evaluation's batch; null for those of a micro-batch
+ * @param evalMaxTargetLength tokens of an evaluation's rows, of a document each
+ * @param writeTrainMetricsEverySteps how often a step's metrics are written to files
+ * @param writePerfMetricsEverySteps how often they are logged
+ * @param metricWriters of {@code log}, {@code json_lines} and {@code tensorboard}
+ * @param logInternalMetrics rms, mean and standard deviation of gradients, parameters and updates
+ * @param device {@code cpu}, {@code cuda}, or null for a GPU where there is one
+ */
+public record TrainConfig(
+        long seed,
+        int batchSize,
+        int gradAccumulationSteps,
+        Long trainEpochs,
+        List<SourceConfig> trainData,
+        Map<String, SourceConfig> evalData,
+        double evalSplit,
+        String vocabPath,
+        boolean documentMask,
+        ModelConfig model,
+        OptConfig opt,
+        FsdpConfig fsdp,
+        String workdir,
+        boolean checkpoint,
+        long checkpointEverySteps,
+        String checkpointRestoreDir,
+        int maxToKeep,
+        long evalEverySteps,
+        Long evalSteps,
+        Integer evalBatchSize,
+        int evalMaxTargetLength,
+        long writeTrainMetricsEverySteps,
+        long writePerfMetricsEverySteps,
+        List<Writer> metricWriters,
+        boolean logInternalMetrics,
+        String device) {
+
+    /** Where metrics go. */
+    public enum Writer {
+        @JsonProperty("log")
+        LOG,
+        @JsonProperty("json_lines")
+        JSON_LINES,
+        @JsonProperty("tensorboard")
+        TENSORBOARD
+    }
+
+    /** The JSON of {@link ConfigReader}. */
+    @Override
+    public String toString() {
+        return ConfigReader.write(this);
+    }
+
+    /** NanoDO's, but for the paths: data has to be named. */
+    public static TrainConfig defaults() {
+        return new TrainConfig(
+                42,
+                256,
+                1,
+                null,
+                List.of(),
+                Map.of(),
+                0,
+                "bytes",
+                false,
+                ModelConfig.defaults(),
+                OptConfig.defaults(),
+                FsdpConfig.defaults(),
+                "runs/train",
+                true,
+                2000,
+                null,
+                100,
+                100,
+                100L,
+                null,
+                512,
+                1,
+                100,
+                List.of(Writer.JSON_LINES, Writer.TENSORBOARD),
+                true,
+                null);
+    }
+
+    /** @throws IllegalArgumentException if {@code vocabPath} is no tokenizer */
+    Tokenizer tokenizer() throws IOException {
+        Path file = Path.of(vocabPath);
+        if (vocabPath.equals("bytes")) {
+            return Tokenizer.bytes();
+        } else if (vocabPath.equals("gpt2")) {
+            return Tokenizer.gpt2();
+        } else if (vocabPath.endsWith(".model")) {
+            return Tokenizer.sentencePiece(file);
+        } else if (vocabPath.endsWith(".json")) {
+            return Tokenizer.huggingFace(file);
+        }
+        throw new IllegalArgumentException("vocab_path \"" + vocabPath
+                + "\" is neither a SentencePiece .model, nor a tokenizer.json, nor bytes, nor gpt2");
+    }
+}

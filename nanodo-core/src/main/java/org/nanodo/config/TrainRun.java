@@ -1,0 +1,235 @@
+package org.nanodo.config;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.function.Consumer;
+import org.nanodo.data.Mixture;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.Packing;
+import org.nanodo.data.TextSource;
+import org.nanodo.data.Tokenizer;
+import org.nanodo.distributed.Rendezvous;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.runtime.Collectives;
+import org.nanodo.runtime.Device;
+import org.nanodo.train.MetricWriter;
+import org.nanodo.train.Metrics;
+import org.nanodo.train.Trainer;
+import org.nanodo.train.TrainerBuilder;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What a {@link TrainConfig} describes, built: NanoDO's {@code train_and_evaluate}. In a process that a launcher has started as
+ * one of several ranks, it is that rank's part.
+ *
+ * <pre>{@code
+ * try (var run = TrainRun.of(ConfigReader.read(file, "model.D=256"))) {
+ *   run.trainer().run();
+ * }
+ * }</pre>
+ */
+public final class TrainRun implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(TrainRun.class);
+    private static final Duration LIMIT = Duration.ofMinutes(10); // of each collective
+
+    private final TrainConfig config;
+    private final Consumer<Metrics> listener;
+    private final Deque<AutoCloseable> opened = new ArrayDeque<>(); // the last first
+    private Tokenizer tokenizer;
+    private Collectives ranks;
+    private LanguageModel model;
+    private Trainer trainer;
+
+    private TrainRun(TrainConfig config, Consumer<Metrics> listener) {
+        this.config = config;
+        this.listener = listener;
+    }
+
+    /**
+     * Builds all of it, and goes on from the newest checkpoint where there is one.
+     *
+     * @throws IllegalArgumentException if values do not fit each other
+     */
+    public static TrainRun of(TrainConfig config) throws IOException {
+        return of(config, metrics -> {});
+    }
+
+    /** @param listener hears all metrics, on every rank */
+    public static TrainRun of(TrainConfig config, Consumer<Metrics> listener) throws IOException {
+        var run = new TrainRun(config, listener);
+        try {
+            run.build();
+            return run;
+        } catch (IOException | RuntimeException | Error e) {
+            run.close();
+            throw e;
+        }
+    }
+
+    public LanguageModel model() {
+        return model;
+    }
+
+    public Tokenizer tokenizer() {
+        return tokenizer;
+    }
+
+    public Trainer trainer() {
+        return trainer;
+    }
+
+    /** Whether this process is the one that prints. */
+    public boolean isFirstRank() {
+        return ranks.rank() == 0;
+    }
+
+    private void build() throws IOException {
+        tokenizer = config.tokenizer();
+        var meeting = opened(Rendezvous.join(LIMIT));
+        Device device = device(meeting);
+        ranks = opened(meeting.collectives(device));
+        check(
+                config.batchSize() % (config.gradAccumulationSteps() * ranks.world()) == 0,
+                "batch_size " + config.batchSize() + " does not divide into grad_accumulation_steps "
+                        + config.gradAccumulationSteps() + " times " + ranks.world() + " ranks");
+        model = opened(config.model().create(tokenizer.vocabSize(), config.seed(), device));
+        TrainerBuilder builder = builder();
+        if (ranks.world() > 1) {
+            builder.engine(opened(config.fsdp().of(ranks).shard(model)));
+        }
+        if (ranks.rank() == 0) {
+            writers(builder);
+        }
+        trainer = opened(builder.build());
+        if (config.checkpointRestoreDir() != null) {
+            trainer.restoreFrom(Path.of(config.checkpointRestoreDir()));
+        } else {
+            trainer.resume();
+        }
+    }
+
+    private Device device(Rendezvous meeting) {
+        if (config.device() == null) {
+            return meeting.device();
+        }
+        return switch (config.device()) {
+            case "cpu" -> Device.cpu();
+            case "cuda" -> Device.cuda(meeting.localRank());
+            default -> throw new IllegalArgumentException("device \"" + config.device() + "\" is neither cpu nor cuda");
+        };
+    }
+
+    private TrainerBuilder builder() throws IOException {
+        OptConfig opt = config.opt();
+        TrainerBuilder builder = Trainer.of(model)
+                .accumulate(config.gradAccumulationSteps())
+                .optimizer(opt.rule())
+                .schedule(opt.schedule())
+                .steps(opt.numTrainSteps())
+                .listen(listener)
+                .internalMetrics(config.logInternalMetrics() ? config.writeTrainMetricsEverySteps() : Long.MAX_VALUE);
+        if (opt.clipByGlobalNorm() != null) {
+            builder.clip(opt.clipByGlobalNorm());
+        }
+        if (config.evalSteps() != null) {
+            builder.evalSteps(config.evalSteps());
+        }
+        if (config.checkpoint()) {
+            builder.checkpoints(Path.of(config.workdir()), config.checkpointEverySteps(), config.maxToKeep());
+        }
+        data(builder);
+        return builder;
+    }
+
+    private void data(TrainerBuilder builder) throws IOException {
+        if (config.model().L() < config.evalMaxTargetLength()) {
+            log.warn(
+                    "Evaluation rows have {} tokens, the model's L: eval_max_target_length {} is more",
+                    config.model().L(),
+                    config.evalMaxTargetLength());
+        }
+        check(
+                !config.trainData().isEmpty(),
+                "No train_data: name at least one source, as in --set 'train_data=[{\"path\":\"corpus\"}]'");
+        Mixture mixture = null;
+        if (config.evalSplit() > 0) {
+            check(
+                    config.trainData().size() == 1 && config.trainData().get(0).open() instanceof TextSource,
+                    "eval_split holds out part of one source of texts: with others, name eval_data");
+            var split = ((TextSource) config.trainData().get(0).open()).split(config.evalSplit(), config.seed());
+            mixture = Mixture.of(split.train(), 1);
+            evaluate(builder, "", PackedDataset.of(split.validation()));
+        } else {
+            for (SourceConfig source : config.trainData()) {
+                mixture = source.mixedInto(mixture);
+            }
+        }
+        for (var set : config.evalData().entrySet()) {
+            evaluate(builder, set.getKey(), PackedDataset.of(set.getValue().open()));
+        }
+        builder.data(PackedDataset.of(mixture)
+                .tokenizer(tokenizer)
+                .length(config.model().L())
+                .batch(config.batchSize())
+                .epochs(config.trainEpochs() == null ? PackedDataset.ENDLESS : config.trainEpochs())
+                .documentMask(config.documentMask())
+                .shuffle(config.seed()));
+    }
+
+    private void evaluate(TrainerBuilder builder, String name, PackedDataset data) {
+        int rows = config.evalBatchSize() == null
+                ? config.batchSize() / config.gradAccumulationSteps()
+                : config.evalBatchSize();
+        builder.evaluate(
+                name,
+                data.tokenizer(tokenizer)
+                        .length(Math.min(
+                                config.evalMaxTargetLength(), config.model().L()))
+                        .batch(rows)
+                        .packing(Packing.PADDED),
+                config.evalEverySteps());
+    }
+
+    private void writers(TrainerBuilder builder) throws IOException {
+        Path workdir = Files.createDirectories(Path.of(config.workdir()));
+        Files.writeString(workdir.resolve("train_config.json"), config + "\n");
+        long every = config.writeTrainMetricsEverySteps();
+        for (TrainConfig.Writer writer : config.metricWriters()) {
+            builder.write(
+                    switch (writer) {
+                        case LOG -> MetricWriter.log().every(config.writePerfMetricsEverySteps());
+                        case JSON_LINES ->
+                            MetricWriter.jsonLines(workdir.resolve("metrics.jsonl"))
+                                    .every(every);
+                        case TENSORBOARD -> MetricWriter.tensorBoard(workdir).every(every);
+                    });
+        }
+    }
+
+    private <T extends AutoCloseable> T opened(T resource) {
+        opened.push(resource);
+        return resource;
+    }
+
+    private static void check(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new IllegalArgumentException(otherwise);
+        }
+    }
+
+    @Override
+    public void close() {
+        while (!opened.isEmpty()) {
+            try {
+                opened.pop().close();
+            } catch (Exception e) { // so that the others are closed too
+                log.error("{} while a run was closed", e.toString(), e);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+package org.nanodo.examples;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.nanodo.config.ConfigReader;
+import org.nanodo.config.TrainConfig;
+import org.nanodo.config.TrainRun;
+import org.nanodo.runtime.Natives;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** Runs any config, as NanoDO's {@code main.py} does; under a launcher, as one of several ranks. */
+@Command(
+        name = "Train",
+        mixinStandardHelpOptions = true,
+        description = "Trains what a config says. Interrupted, it goes on from its last checkpoint when run again.")
+public final class Train implements Callable<Integer> {
+    @Option(
+            names = "--config",
+            paramLabel = "FILE",
+            description = "JSON or YAML with what differs from the defaults, which are NanoDO's: see --print.")
+    private Path file;
+
+    @Option(
+            names = "--set",
+            paramLabel = "KEY=VALUE",
+            description =
+                    "Overrides, as in --set model.D=256 --set opt.peak_learning_rate=0.003. Values are JSON, or strings.")
+    private String[] overrides = {};
+
+    @Option(names = "--print", description = "Print the whole config instead of running it.")
+    private boolean print;
+
+    public static void main(String[] args) {
+        Examples.main(new Train(), args);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        TrainConfig config = file == null ? ConfigReader.of(overrides) : ConfigReader.read(file, overrides);
+        if (print) {
+            System.out.println(config);
+            return 0;
+        }
+        try (var progress = new Progress(config.opt().numTrainSteps());
+                var run = TrainRun.of(config, progress)) {
+            if (run.isFirstRank()) {
+                System.out.println(Natives.describe());
+                System.out.printf(
+                        "Model: %,d parameters. Checkpoints and metrics: %s%n",
+                        run.model().parameterCount(), config.workdir());
+                progress.startFrom(run.trainer().step());
+            }
+            run.trainer().run();
+        }
+        return 0;
+    }
+}
