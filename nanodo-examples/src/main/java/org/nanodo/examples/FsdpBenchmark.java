@@ -1,6 +1,7 @@
 package org.nanodo.examples;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -63,6 +64,9 @@ public final class FsdpBenchmark implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         TransformerConfig config = sizes.config();
+        if (trace != null) {
+            Files.createDirectories(trace);
+        }
         try (var meeting = Rendezvous.join(Duration.ofMinutes(5));
                 var ranks = meeting.collectives(meeting.device())) {
             var timeline = Timeline.of(ranks.rank());

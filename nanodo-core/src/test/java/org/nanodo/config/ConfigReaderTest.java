@@ -1,0 +1,119 @@
+package org.nanodo.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.nanodo.runtime.Dtype;
+
+class ConfigReaderTest {
+    @TempDir
+    Path folder;
+
+    /** NanoDO's configs/default.py. */
+    @Test
+    void defaultsAreNanoDos() {
+        TrainConfig c = ConfigReader.of();
+        assertThat(c.seed()).isEqualTo(42);
+        assertThat(c.batchSize()).isEqualTo(256);
+        assertThat(c.trainEpochs()).isNull();
+        assertThat(c.model())
+                .isEqualTo(new ModelConfig(
+                        "nanodo",
+                        512,
+                        8,
+                        512,
+                        6,
+                        2048,
+                        Dtype.BFLOAT16,
+                        false,
+                        c.model().options()));
+        assertThat(c.opt().numTrainSteps()).isEqualTo(100_000);
+        assertThat(c.opt().peakLearningRate()).isEqualTo(0.0016);
+        assertThat(c.opt().initLearningRate()).isEqualTo(0.00016);
+        assertThat(c.opt().finalLearningRate()).isEqualTo(0.00016);
+        assertThat(c.opt().warmupSteps()).isEqualTo(1000);
+        assertThat(c.opt().decayType()).isEqualTo("cosine");
+        assertThat(c.opt().weightDecay()).isEqualTo(0.1);
+        assertThat(c.opt().clipByGlobalNorm()).isNull();
+        assertThat(c.opt().optimizer()).isEqualTo("adamw");
+        assertThat(c.checkpoint()).isTrue();
+        assertThat(c.checkpointEverySteps()).isEqualTo(2000);
+        assertThat(c.maxToKeep()).isEqualTo(100);
+        assertThat(c.evalEverySteps()).isEqualTo(100);
+        assertThat(c.evalSteps()).isEqualTo(100);
+        assertThat(c.evalMaxTargetLength()).isEqualTo(512);
+        assertThat(c.writeTrainMetricsEverySteps()).isEqualTo(1);
+        assertThat(c.logInternalMetrics()).isTrue();
+    }
+
+    @Test
+    void whatIsPrintedIsReadAsTheSame() throws Exception {
+        TrainConfig config = ConfigReader.of("model.D=64", "train_data=[{\"path\":\"a\",\"weight\":2}]", "workdir=w");
+        Path file = Files.writeString(folder.resolve("config.json"), config.toString());
+        assertThat(ConfigReader.read(file)).isEqualTo(config);
+        assertThat(config.trainData().get(0).weight()).isEqualTo(2);
+    }
+
+    @Test
+    void aFileSaysOnlyWhatIsDifferentAndOverridesCountMore() throws Exception {
+        Path json = Files.writeString(
+                folder.resolve("c.json"), "{\"model\":{\"D\":64,\"L\":32},\"eval_data\":{\"wiki\":{\"path\":\"w\"}}}");
+        Path yaml =
+                Files.writeString(folder.resolve("c.yaml"), "model: {D: 64, L: 32}\neval_data:\n  wiki: {path: w}\n");
+        for (Path file : new Path[] {json, yaml}) {
+            TrainConfig c = ConfigReader.read(
+                    file, "model.L=16", "opt.peak_learning_rate=0.003", "workdir=a=b", "opt.decay_type=constant");
+            assertThat(c.model().D()).isEqualTo(64);
+            assertThat(c.model().L()).isEqualTo(16);
+            assertThat(c.model().H()).isEqualTo(8);
+            assertThat(c.opt().peakLearningRate()).isEqualTo(0.003);
+            assertThat(c.opt().decayType()).isEqualTo("constant");
+            assertThat(c.workdir()).isEqualTo("a=b");
+            assertThat(c.evalData().get("wiki").path()).isEqualTo("w");
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "batchsize=1 | There is no key \"batchsize\" in a config: did you mean \"batch_size\"?",
+                "opt.peak_learning_rat=1 | \"opt.peak_learning_rat\" in a config: did you mean \"peak_learning_rate\"",
+                "model.d=3 | did you mean \"D\"",
+                "train_data=[{\"pth\":\"a\"}] | train_data.0",
+                "batch_size=many | \"batch_size\" does not fit in a config",
+                "batch_size=1.5 | \"batch_size\" does not fit in a config",
+                "seed=null | \"seed\" does not fit in a config",
+                "model.dtype=float16 | \"float16\" is none of [float32, bfloat16]",
+                "metric_writers=[\"lg\"] | \"lg\" is none of [log, json_lines, tensorboard]",
+                "opt.b1.x=1 | b1 has no keys below it",
+                "batch_size | sets nothing: write path.to.key=value",
+            })
+    void whatIsWrongIsNamed(String override, String message) {
+        assertThatThrownBy(() -> ConfigReader.of(override))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining(message);
+    }
+
+    @Test
+    void filesThatAreNoConfigs() throws Exception {
+        assertThatThrownBy(() -> ConfigReader.read(folder.resolve("none.json")))
+                .isInstanceOf(NoSuchFileException.class)
+                .hasMessageContaining("none.json does not exist");
+        Path file = folder.resolve("c.json");
+        for (String text : new String[] {"", "[]", "3", "{", "{\"seed\":1,\"seed\":2}", "{\"sed\":1}"}) {
+            Files.writeString(file, text);
+            assertThatThrownBy(() -> ConfigReader.read(file))
+                    .as(text)
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("c.json");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+package org.nanodo.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.train.Metrics;
+
+class TrainRunTest {
+    @TempDir
+    Path folder;
+
+    private Path text;
+
+    @BeforeEach
+    void writeText() throws IOException {
+        text = Files.writeString(folder.resolve("text.txt"), "To be, or not to be, that is the question.\n".repeat(40));
+    }
+
+    /** Small and without files of events, until said otherwise. */
+    private TrainConfig config(String... overrides) {
+        var all = new ArrayList<>(List.of(
+                "model.D=16",
+                "model.H=2",
+                "model.L=16",
+                "model.N=2",
+                "model.F=32",
+                "model.dtype=float32",
+                "batch_size=4",
+                "opt.num_train_steps=6",
+                "opt.warmup_steps=2",
+                "eval_every_steps=3",
+                "metric_writers=[\"json_lines\"]",
+                "train_data=[{\"path\":\"%s\",\"format\":\"lines\"}]".formatted(text),
+                "workdir=" + folder.resolve("run")));
+        all.addAll(List.of(overrides));
+        return ConfigReader.of(all.toArray(String[]::new));
+    }
+
+    @Test
+    void trainsEvaluatesWritesAndGoesOn() throws Exception {
+        Path run = folder.resolve("run");
+        String eval = "eval_data={\"\":{\"path\":\"%s\",\"format\":\"lines\"},\"again\":{\"path\":\"%s\"}}"
+                .formatted(text, text);
+        var heard = new ArrayList<Metrics>();
+        try (var first =
+                TrainRun.of(config(eval, "metric_writers=[\"json_lines\",\"tensorboard\",\"log\"]"), heard::add)) {
+            first.trainer().run();
+        }
+        assertThat(heard.stream().filter(metrics -> metrics.has("train_loss"))).hasSize(6);
+        assertThat(heard.stream().filter(metrics -> metrics.has("again/eval_loss_bpB") && metrics.has("eval_loss_uc")))
+                .hasSize(2);
+        assertThat(heard.get(0).has("updates/all/rms")).isTrue();
+        assertThat(Files.readAllLines(run.resolve("metrics.jsonl"))).hasSize(8);
+        assertThat(run.toFile().list()).anyMatch(name -> name.contains("tfevents"));
+        assertThat(ConfigReader.read(run.resolve("train_config.json")).model().D())
+                .isEqualTo(16);
+        try (var second = TrainRun.of(config(eval, "opt.num_train_steps=8", "opt.decay_steps=4"))) {
+            assertThat(second.trainer().step()).isEqualTo(6);
+            second.trainer().run();
+        }
+        try (var fork = TrainRun.of(config(
+                eval, "workdir=" + folder.resolve("fork"), "checkpoint_restore_dir=" + run.resolve("step_00000006")))) {
+            assertThat(fork.trainer().step()).isEqualTo(6);
+        }
+    }
+
+    /** NanoDO's "adamw_mup" and the rest of its options are options of each rule. */
+    @ParameterizedTest
+    @ValueSource(strings = {"adamw", "adafactor", "lion", "muon"})
+    void everyOptimizerLearns(String optimizer) throws Exception {
+        var losses = new ArrayList<Double>();
+        try (var run = TrainRun.of(
+                config(
+                        "opt.optimizer=" + optimizer,
+                        "opt.peak_learning_rate=" + (optimizer.equals("lion") ? 1e-3 : 1e-2),
+                        "opt.decay_type=constant",
+                        "opt.num_train_steps=12",
+                        "opt.weight_decay=0.001",
+                        "opt.independent_weight_decay=true",
+                        "opt.weight_decay_exclusion_names=[\"norm\"]",
+                        "opt.layerwise_lr_multiplier={\"embed\":0.5}",
+                        "opt.clip_by_global_norm=1",
+                        "log_internal_metrics=false",
+                        "checkpoint=false",
+                        "grad_accumulation_steps=2"),
+                metrics -> losses.add(metrics.get("train_loss")))) {
+            run.trainer().run();
+        }
+        assertThat(losses.get(11)).isLessThan(losses.get(0) - 0.3);
+    }
+
+    @Test
+    void anyModelWithItsOwnOptions() throws Exception {
+        Path workdir = folder.resolve("run");
+        try (var run = TrainRun.of(config("model.kind=llama", "model.options.kvHeads=1", "document_mask=true"))) {
+            run.trainer().run();
+        }
+        try (var model = LanguageModel.load(workdir.resolve("step_00000006"))) {
+            assertThat(model.config().D()).isEqualTo(16);
+            assertThat(workdir.resolve("step_00000006/config.json")).content().contains("\"kvHeads\" : 1");
+        }
+        assertThatThrownBy(() -> TrainRun.of(config()))
+                .as("the default model in the same folder")
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("holds a model of another config");
+        assertThatThrownBy(() -> TrainRun.of(config("model.kind=llama", "model.options.kvheads=1")))
+                .hasMessageContaining("there is no \"kvheads\" in one, but [")
+                .hasMessageContaining("kvHeads");
+    }
+
+    @Test
+    void severalSourcesAreMixedByWeight() throws Exception {
+        Path json = Files.writeString(folder.resolve("a.jsonl"), "{\"body\":\"x y z\"}\n".repeat(20) + "broken\n");
+        String sources =
+                "train_data=[{\"path\":\"%s\",\"format\":\"lines\",\"weight\":3},{\"path\":\"%s\",\"field\":\"body\"%s}]";
+        try (var run =
+                TrainRun.of(config(sources.formatted(text, json, ",\"skip_corrupt\":true"), "checkpoint=false"))) {
+            run.trainer().run();
+            assertThat(run.trainer().step()).isEqualTo(6);
+        }
+        assertThatThrownBy(() -> {
+                    try (var run = TrainRun.of(config(sources.formatted(text, json, ""), "checkpoint=false"))) {
+                        run.trainer().run();
+                    }
+                })
+                .hasMessageContaining("a.jsonl line 21 is not JSON");
+    }
+
+    /** What is held out is neither learnt from nor the other way round. */
+    @Test
+    void partOfTheDataIsHeldOut() throws Exception {
+        var heard = new ArrayList<Metrics>();
+        try (var run = TrainRun.of(config("eval_split=0.25", "train_epochs=1", "checkpoint=false"), heard::add)) {
+            run.trainer().run();
+        }
+        double tokens = heard.stream()
+                .filter(metrics -> metrics.has("train_loss"))
+                .mapToDouble(metrics -> metrics.get("train_ntokens"))
+                .sum();
+        assertThat(tokens).isCloseTo(6 * 4 * 15, within(0.0));
+        assertThat(heard.get(heard.size() - 1).has("eval_loss")).isTrue();
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "train_data=[] | No train_data",
+                "opt.optimizer=adamm | opt.optimizer \"adamm\" is unknown: adamw, adafactor, lion or muon",
+                "opt.decay_type=cosin | opt.decay_type \"cosin\" is unknown",
+                "opt.decay_type=constant_linear_decay_200p | does not fit into 6 steps",
+                "opt.warmup_steps=9 | A warmup of 9 steps does not fit into 6",
+                "model.kind=lama | There is no model \"lama\", but gpt2, llama, nanodo",
+                "model.H=3 | D=16 is not divisible by H=3",
+                "vocab_path=none.model | none.model does not exist",
+                "vocab_path=words | vocab_path \"words\" is neither",
+                "batch_size=5 grad_accumulation_steps=2 | batch_size 5 does not divide",
+                "device=tpu | device \"tpu\" is neither cpu nor cuda",
+                "train_data=[{\"path\":\"a.bin\"}] | may be nanoGPT's or llm.c's",
+                "train_data=[{\"path\":\"none.txt\"}] | none.txt",
+            })
+    void whatDoesNotFitIsNamed(String overrides, String message) {
+        assertThatThrownBy(() -> TrainRun.of(config(overrides.split(" ")))).hasMessageContaining(message);
+    }
+
+    /** A checkpoint's model has the vocabulary of its tokenizer. */
+    @Test
+    void anotherVocabularyThanTheCheckpointsIsRefused() throws Exception {
+        try (var run = TrainRun.of(config())) {
+            run.trainer().run();
+        }
+        assertThatThrownBy(() -> TrainRun.of(config("vocab_path=gpt2")))
+                .hasMessageContaining("was trained with another tokenizer");
+    }
+}
