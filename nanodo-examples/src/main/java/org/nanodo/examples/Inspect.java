@@ -40,7 +40,7 @@ public final class Inspect implements Callable<Integer> {
         System.out.println(checkpoint + " is whole:");
         manifest.files()
                 .forEach((name, file) ->
-                        System.out.printf("  %-24s %,16d bytes  SHA-256 %s%n", name, file.length(), file.sha256()));
+                        System.out.printf("  %-44s %,16d bytes  SHA-256 %s%n", name, file.length(), file.sha256()));
         for (String name : List.of("config.json", "run.json")) {
             if (manifest.files().containsKey(name)) {
                 System.out.printf("%n%s%n%s", name, Files.readString(checkpoint.resolve(name)));

@@ -66,7 +66,7 @@ class ExamplesTest {
         run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir.toString());
         assertThat(run(new Inspect(), List.of(), workdir.toString()))
                 .contains("step_00000004 is whole", "\"step\" : 4", "\"D\" : 16", "\"library\" : \"0.")
-                .contains("blocks.0.query                   F32[16, 2, 8]", "numbers")
+                .contains("blocks.0.query                   Float[16, 2, 8]", "numbers")
                 .doesNotContain("m.blocks.0.query");
         Path checkpoint = workdir.resolve("step_00000004");
         assertThat(run(new Inspect(), List.of(), checkpoint.toString(), "--all"))
