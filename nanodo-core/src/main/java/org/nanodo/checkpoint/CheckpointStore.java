@@ -27,7 +27,8 @@ import org.slf4j.LoggerFactory;
 public final class CheckpointStore implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(CheckpointStore.class);
     private static final Pattern NAME = Pattern.compile("step_\\d{8,18}");
-    private static final Pattern UNFINISHED = Pattern.compile("step_\\d+(\\.rank-\\d+|(\\.rank-\\d+)?\\.unfinished)");
+    private static final Pattern UNFINISHED =
+            Pattern.compile("step_\\d+(\\.rank-\\d+|(\\.rank-\\d+|\\.corrupt)?\\.unfinished)");
 
     private final Path workdir;
     private final int keep;

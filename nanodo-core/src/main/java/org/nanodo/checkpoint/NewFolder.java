@@ -34,6 +34,10 @@ public final class NewFolder {
 
     /** Moves the files of a finished folder here, and deletes it. */
     void adopt(Path other) throws IOException {
+        if (!Files.exists(other)) {
+            throw new IOException(other
+                    + " is not there, though its rank has written it: all ranks need one folder that " + "they share");
+        }
         Map<String, Manifest.Entry> files = Manifest.read(other).files();
         for (String name : files.keySet()) {
             Files.move(other.resolve(name), path.resolve(name));

@@ -12,6 +12,7 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
+import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
@@ -22,6 +23,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Comparator;
+import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
@@ -34,6 +36,7 @@ public final class ConfigReader {
             .propertyNamingStrategy(new PropertyNamingStrategies.SnakeCaseStrategy())
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .enable(DeserializationFeature.FAIL_ON_NUMBERS_FOR_ENUMS)
             .disable(DeserializationFeature.ACCEPT_FLOAT_AS_INT)
             .disable(MapperFeature.ALLOW_COERCION_OF_SCALARS)
@@ -119,6 +122,9 @@ public final class ConfigReader {
                     "There is no key \"" + path(e) + "\" in " + origin + ": did you mean \""
                             + nearest(e.getPropertyName(), e.getKnownPropertyIds()) + "\"?",
                     e);
+        } catch (ValueInstantiationException e) {
+            throw new IllegalArgumentException(
+                    "In " + origin + ", " + e.getCause().getMessage(), e);
         } catch (JsonMappingException e) {
             throw new IllegalArgumentException("\"" + path(e) + "\" does not fit in " + origin + ": " + reason(e), e);
         } catch (JsonProcessingException e) {
@@ -131,7 +137,10 @@ public final class ConfigReader {
         if (equals <= 0) {
             throw new IllegalArgumentException("\"" + override + "\" sets nothing: write path.to.key=value");
         }
-        String[] path = override.substring(0, equals).split("\\.");
+        String[] path = override.substring(0, equals).split("\\.", -1);
+        if (List.of(path).contains("")) {
+            throw new IllegalArgumentException("\"" + override + "\" has an empty key: write path.to.key=value");
+        }
         ObjectNode at = tree;
         for (int i = 0; i < path.length - 1; i++) {
             JsonNode below = at.get(path[i]);

@@ -1,6 +1,7 @@
 package org.nanodo.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.nanodo.checkpoint.Json;
@@ -27,6 +28,11 @@ public record ModelConfig(
         Dtype dtype,
         boolean remat,
         Map<String, Object> options) {
+    public ModelConfig {
+        Check.given("model.kind", kind, "model.dtype", dtype, "model.options", options);
+        options = Collections.unmodifiableMap(new LinkedHashMap<>(options));
+    }
+
     static ModelConfig defaults() {
         return new ModelConfig(DecoderModel.NAME, 512, 8, 512, 6, 2048, Dtype.BFLOAT16, false, Map.of());
     }
@@ -38,6 +44,9 @@ public record ModelConfig(
         if (options.isEmpty()) {
             return factory.create(sizes, seed, device);
         }
+        Check.that(
+                !kind.equals(DecoderModel.NAME),
+                "model.options " + options.keySet() + ": the model \"" + kind + "\" has none but its sizes");
         var config = new LinkedHashMap<String, Object>(options);
         config.put("sizes", sizes);
         return factory.create(Json.write(config), seed, device);

@@ -1,5 +1,7 @@
 package org.nanodo.config;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -48,7 +50,22 @@ public record OptConfig(
         Double decayRate,
         Boolean factored,
         Boolean multiplyByParameterScale) {
-    private static final Pattern CONSTANT_LINEAR = Pattern.compile("constant_linear_decay_([0-9.]+)(p?)");
+    private static final Pattern CONSTANT_LINEAR = Pattern.compile("constant_linear_decay_(\\d+(?:\\.\\d+)?)(p?)");
+
+    public OptConfig {
+        Check.given(
+                "opt.decay_type",
+                decayType,
+                "opt.optimizer",
+                optimizer,
+                "opt.weight_decay_exclusion_names",
+                weightDecayExclusionNames,
+                "opt.layerwise_lr_multiplier",
+                layerwiseLrMultiplier);
+        Check.positive("opt.num_train_steps", numTrainSteps);
+        weightDecayExclusionNames = List.copyOf(weightDecayExclusionNames);
+        layerwiseLrMultiplier = Collections.unmodifiableMap(new LinkedHashMap<>(layerwiseLrMultiplier));
+    }
 
     static OptConfig defaults() {
         return new OptConfig(

@@ -26,6 +26,10 @@ public record SourceConfig(
         Integer sectionBytes,
         Double weight,
         Boolean skipCorrupt) {
+    public SourceConfig {
+        Check.given("path", path);
+    }
+
     /** Kinds of files. */
     public enum Format {
         @JsonProperty("files")
@@ -49,6 +53,12 @@ public record SourceConfig(
     /** @throws IllegalArgumentException if a value does not go with the format */
     DocumentSource open() throws IOException {
         Format format = this.format == null ? guessed() : this.format;
+        Check.that(
+                sectionBytes == null || format == Format.SECTIONS,
+                path + ": section_bytes goes with the format sections, not with " + format);
+        Check.that(
+                field == null || format == Format.JSON_LINES || format == Format.PARQUET,
+                path + ": field goes with JSON lines and Parquet, not with " + format);
         DocumentSource source = open(format);
         if (skipCorrupt == null || !skipCorrupt) {
             return source;
@@ -68,8 +78,8 @@ public record SourceConfig(
             case ARCHIVE -> TextSource.archive(Path.of(path));
             case JSON_LINES -> TextSource.jsonLines(path, field);
             case PARQUET -> TextSource.parquet(path, field);
-            case NANO_GPT -> TokenSource.nanoGpt(Path.of(path));
-            case LLM_C -> TokenSource.llmC(Path.of(path));
+            case NANO_GPT -> TokenSource.nanoGpt(path);
+            case LLM_C -> TokenSource.llmC(path);
         };
     }
 

@@ -3,6 +3,8 @@ package org.nanodo.config;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.nanodo.data.Tokenizer;
@@ -20,10 +22,15 @@ import org.nanodo.data.Tokenizer;
  * @param evalSplit holds this fraction of the training documents out, as the evaluation data without a name; 0 for none
  * @param vocabPath a SentencePiece model, a {@code tokenizer.json}, or {@code bytes} or {@code gpt2}
  * @param documentMask whether attention stays within documents
+ * @param model sizes and kind
+ * @param opt optimizer and learning rate
+ * @param fsdp how several ranks shard the model
  * @param workdir for checkpoints and metrics
  * @param checkpoint whether to write checkpoints, and go on from them
+ * @param checkpointEverySteps besides at the end
  * @param checkpointRestoreDir another run's folder, or one checkpoint, to begin from
  * @param maxToKeep newest checkpoints
+ * @param evalEverySteps besides at the end
  * @param evalSteps batches of each evaluation; null for all
  * @param evalBatchSize rows of an evaluation's batch; null for those of a micro-batch
  * @param evalMaxTargetLength tokens of an evaluation's rows, of a document each
@@ -60,6 +67,34 @@ public record TrainConfig(
         List<Writer> metricWriters,
         boolean logInternalMetrics,
         String device) {
+
+    public TrainConfig {
+        Check.given(
+                "train_data",
+                trainData,
+                "eval_data",
+                evalData,
+                "vocab_path",
+                vocabPath,
+                "model",
+                model,
+                "opt",
+                opt,
+                "fsdp",
+                fsdp,
+                "workdir",
+                workdir,
+                "metric_writers",
+                metricWriters);
+        Check.positive("batch_size", batchSize);
+        Check.positive("grad_accumulation_steps", gradAccumulationSteps);
+        Check.positive("write_train_metrics_every_steps", writeTrainMetricsEverySteps);
+        Check.positive("write_perf_metrics_every_steps", writePerfMetricsEverySteps);
+        Check.that(evalSplit >= 0 && evalSplit < 1, "eval_split is " + evalSplit + ", it has to be 0 or more, below 1");
+        trainData = List.copyOf(trainData);
+        evalData = Collections.unmodifiableMap(new LinkedHashMap<>(evalData));
+        metricWriters = List.copyOf(metricWriters);
+    }
 
     /** Where metrics go. */
     public enum Writer {

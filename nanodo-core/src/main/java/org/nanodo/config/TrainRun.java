@@ -3,6 +3,7 @@ package org.nanodo.config;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -93,7 +94,7 @@ public final class TrainRun implements AutoCloseable {
         var meeting = opened(Rendezvous.join(LIMIT));
         Device device = device(meeting);
         ranks = opened(meeting.collectives(device));
-        check(
+        Check.that(
                 config.batchSize() % (config.gradAccumulationSteps() * ranks.world()) == 0,
                 "batch_size " + config.batchSize() + " does not divide into grad_accumulation_steps "
                         + config.gradAccumulationSteps() + " times " + ranks.world() + " ranks");
@@ -111,6 +112,16 @@ public final class TrainRun implements AutoCloseable {
         } else {
             trainer.resume();
         }
+        if (ranks.rank() == 0) { // by now the folder is this run's
+            writeConfig();
+        }
+    }
+
+    private void writeConfig() throws IOException {
+        Path file = Path.of(config.workdir()).resolve("train_config.json");
+        Path unfinished = file.resolveSibling("train_config.json.unfinished");
+        Files.writeString(unfinished, config + "\n");
+        Files.move(unfinished, file, StandardCopyOption.REPLACE_EXISTING);
     }
 
     private Device device(Rendezvous meeting) {
@@ -153,12 +164,12 @@ public final class TrainRun implements AutoCloseable {
                     config.model().L(),
                     config.evalMaxTargetLength());
         }
-        check(
+        Check.that(
                 !config.trainData().isEmpty(),
                 "No train_data: name at least one source, as in --set 'train_data=[{\"path\":\"corpus\"}]'");
         Mixture mixture = null;
         if (config.evalSplit() > 0) {
-            check(
+            Check.that(
                     config.trainData().size() == 1 && config.trainData().get(0).open() instanceof TextSource,
                     "eval_split holds out part of one source of texts: with others, name eval_data");
             var split = ((TextSource) config.trainData().get(0).open()).split(config.evalSplit(), config.seed());
@@ -197,7 +208,6 @@ public final class TrainRun implements AutoCloseable {
 
     private void writers(TrainerBuilder builder) throws IOException {
         Path workdir = Files.createDirectories(Path.of(config.workdir()));
-        Files.writeString(workdir.resolve("train_config.json"), config + "\n");
         long every = config.writeTrainMetricsEverySteps();
         for (TrainConfig.Writer writer : config.metricWriters()) {
             builder.write(
@@ -214,12 +224,6 @@ public final class TrainRun implements AutoCloseable {
     private <T extends AutoCloseable> T opened(T resource) {
         opened.push(resource);
         return resource;
-    }
-
-    private static void check(boolean holds, String otherwise) {
-        if (!holds) {
-            throw new IllegalArgumentException(otherwise);
-        }
     }
 
     @Override

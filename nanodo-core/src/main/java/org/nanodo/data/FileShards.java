@@ -3,6 +3,7 @@ package org.nanodo.data;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -48,9 +49,13 @@ record FileShards(List<Path> files, String field, Opener opener) implements Text
         }
         int slash = start.lastIndexOf('/');
         Path folder = Path.of(slash < 0 ? "" : start.substring(0, slash + 1));
-        var matcher = folder.getFileSystem().getPathMatcher("glob:" + pattern.substring(slash + 1));
+        String glob = pattern.substring(slash + 1);
+        var matcher = folder.getFileSystem().getPathMatcher("glob:" + glob);
+        int depth = glob.contains("**")
+                ? Integer.MAX_VALUE
+                : 1 + (int) glob.chars().filter(c -> c == '/').count();
         if (Files.isDirectory(folder)) {
-            try (var below = Files.walk(folder)) {
+            try (var below = Files.walk(folder, depth)) {
                 List<Path> files = below.filter(file -> matcher.matches(folder.relativize(file)))
                         .filter(Files::isRegularFile)
                         .sorted()
@@ -58,6 +63,8 @@ record FileShards(List<Path> files, String field, Opener opener) implements Text
                 if (!files.isEmpty()) {
                     return files;
                 }
+            } catch (UncheckedIOException e) { // of a folder that may not be read
+                throw e.getCause();
             }
         }
         throw new NoSuchFileException("No file matches " + pattern + " in " + folder.toAbsolutePath());

@@ -47,6 +47,9 @@ final class JsonLines implements DocumentReader {
             byte[] magic = in.readNBytes(4);
             in.close();
             in = Files.newInputStream(file);
+            if (magic.length >= 3 && magic[0] == (byte) 0xEF && magic[1] == (byte) 0xBB && magic[2] == (byte) 0xBF) {
+                in.skipNBytes(3); // a byte order mark
+            }
             if (magic.length >= 2 && magic[0] == 0x1F && magic[1] == (byte) 0x8B) {
                 in = new GZIPInputStream(in, 1 << 16);
             } else if (magic.length == 4 && magic[0] == 0x28 && magic[1] == (byte) 0xB5 && magic[2] == 0x2F) {

@@ -16,6 +16,9 @@ final class Packer implements AutoCloseable {
     /** About a million tokens, 4 MiB: the reach of the row shuffle, and what is made ahead of the trainer. */
     private static final int WINDOW_TOKENS = 1 << 20;
 
+    /** Where rows are not shuffled: an evaluation of few batches has no use for more. */
+    private static final int UNSHUFFLED_BATCHES = 64;
+
     /**
      * Rows in the order they are served. The last window of a finite dataset is filled up with padding.
      *
@@ -59,7 +62,10 @@ final class Packer implements AutoCloseable {
     Window window(Position start) {
         int L = dataset.length();
         int batch = dataset.batch();
-        int batches = Math.max(1, WINDOW_TOKENS / (L * batch));
+        int batches = (int) Math.max(1, WINDOW_TOKENS / ((long) L * batch));
+        if (!dataset.shuffles()) {
+            batches = Math.min(batches, UNSHUFFLED_BATCHES);
+        }
         var made = new Rows(dataset, batches * batch);
         var places = new ArrayList<>(start.sources());
         int token = start.token();
@@ -73,7 +79,7 @@ final class Packer implements AutoCloseable {
             }
             int[] ids = document.tokens().ids();
             if (token == 0) {
-                begun = begun.plus(new TextSize(ids.length, document.tokens().textBytes()));
+                begun = begun.plus(TextSize.of(document.tokens(), dataset.packing()));
             }
             if (token > 0 && token >= ids.length) {
                 throw new IllegalArgumentException(
@@ -83,17 +89,23 @@ final class Packer implements AutoCloseable {
             if (token == ids.length) {
                 token = 0;
                 places.set(source, document.next());
-                checkLongEnough(place, document.next());
+                checkLongEnough(place, document.next(), source);
             }
         }
         int rows = (made.count() + batch - 1) / batch * batch;
         return new Window(start, new Position(places, token, 0), made, rowOrder(start, made.count(), rows), begun);
     }
 
-    /** After the first pass over a source its tokens are known. */
-    private void checkLongEnough(Place place, Place next) {
-        boolean ended = place.epoch() == 0 && next.epoch() == 1;
-        if (ended && dataset.epochs() == PackedDataset.ENDLESS && next.tokens() < dataset.length()) {
+    /** After the first pass over a source its tokens are known. An endless one without any would be read for ever. */
+    private void checkLongEnough(Place place, Place next, int source) {
+        if (place.epoch() > 0 || next.epoch() == 0 || dataset.epochs() != PackedDataset.ENDLESS) {
+            return;
+        }
+        if (next.tokens() == 0) {
+            String name = dataset.mixture().parts().get(source).source().name(0);
+            throw new IllegalArgumentException("A source has no text in any of its documents, such as " + name);
+        }
+        if (sources.size() == 1 && dataset.packing() == Packing.NOAM && next.tokens() < dataset.length()) {
             throw new IllegalArgumentException("The whole corpus is " + next.tokens() + " tokens, one row needs "
                     + dataset.length() + ": use more text or a smaller length");
         }

@@ -38,6 +38,11 @@ public interface TokenSource extends DocumentSource {
         return TokenFiles.open(TokenFiles.Format.NANO_GPT, files);
     }
 
+    /** @param files a path or pattern, as for {@link TextSource#jsonLines(String, String)} */
+    static TokenFiles nanoGpt(String files) throws IOException {
+        return nanoGpt(FileShards.find(files).toArray(Path[]::new));
+    }
+
     /**
      * Token files of llm.c: 256 numbers of 32 bits (20240520, version 1, how many tokens, zeros), then 16 bits a token, all
      * little-endian. Several, as its corpora come, are one corpus.
@@ -47,5 +52,10 @@ public interface TokenSource extends DocumentSource {
      */
     static TokenFiles llmC(Path... files) throws IOException {
         return TokenFiles.open(TokenFiles.Format.LLM_C, files);
+    }
+
+    /** @param files a path or pattern, as for {@link TextSource#jsonLines(String, String)} */
+    static TokenFiles llmC(String files) throws IOException {
+        return llmC(FileShards.find(files).toArray(Path[]::new));
     }
 }

@@ -67,9 +67,10 @@ final class Checkpoints implements AutoCloseable {
                 newest[0] = store.latest().map(CheckpointStore::step).orElse(NONE);
             }
         });
-        own = true;
         long step = together.ofFirst(newest[0]);
-        return step == NONE ? Optional.empty() : Optional.of(read(store.path(step)));
+        Optional<RunState> state = step == NONE ? Optional.empty() : Optional.of(read(store.path(step)));
+        own = true; // what was refused is another run's
+        return state;
     }
 
     /** Reads the newest of another run, or one by its own folder. */
@@ -100,14 +101,14 @@ final class Checkpoints implements AutoCloseable {
     }
 
     /** Copies the state; it is written while training goes on. */
-    void save(long step) throws IOException {
+    void save(long step, double tokens) throws IOException {
         if (store != null) {
             await();
             together.run(() -> {
                 try (var scope = Scope.open()) {
                     store.save(
                             step,
-                            RunState.of(step, batches.position(), dataShape())
+                            RunState.of(step, tokens, batches.position(), dataShape())
                                     .contents(options.model, engine, options.data.tokenizer(), optimizer.tensors()));
                 }
             });
@@ -127,8 +128,10 @@ final class Checkpoints implements AutoCloseable {
     /** Hears the sums of {@link #progress}. @throws IOException what the save has failed with on some rank */
     void hear(float written, float failed) throws IOException {
         if (failed > 0) {
-            throw failure != null
-                    ? failure
+            IOException mine = failure;
+            failure = null;
+            throw mine != null
+                    ? mine
                     : new IOException("A checkpoint could not be written by another rank, whose own message says why; "
                             + "those before it stay");
         }
@@ -148,6 +151,11 @@ final class Checkpoints implements AutoCloseable {
 
     /** Waits for this rank alone, when the others may be gone: what all have not written by now is given up. */
     void awaitAlone() throws IOException {
+        if (failure != null) {
+            IOException untold = failure;
+            failure = null;
+            throw untold;
+        }
         if (store != null) {
             store.await();
         }

@@ -6,6 +6,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSize;
+import org.nanodo.data.TextSource;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
@@ -46,9 +47,9 @@ record Evaluator(String name, PackedDataset data, long everySteps) {
         }
         var values = new LinkedHashMap<String, Double>();
         put(values, "", 1, loss);
-        if (text.bytes() > 0) {
+        if (text.bytes() > 0 && isText()) {
             double bitsPerNat = 1 / Math.log(2);
-            put(values, "_bpB", bitsPerNat * text.tokens() / text.bytes(), loss);
+            put(values, "_bpB", bitsPerNat * text.targets() / text.bytes(), loss);
         }
         values.put(prefix() + "eval_perplexity", Math.exp(loss.mean()));
         return values;
@@ -58,6 +59,10 @@ record Evaluator(String name, PackedDataset data, long everySteps) {
         values.put(prefix() + "eval_loss" + unit, loss.mean() * scale);
         values.put(prefix() + "eval_loss_std" + unit, loss.standardError() * scale);
         values.put(prefix() + "eval_loss_uc" + unit, (loss.mean() + 3 * loss.standardError()) * scale);
+    }
+
+    private boolean isText() {
+        return data.mixture().parts().stream().allMatch(part -> part.source() instanceof TextSource);
     }
 
     private String prefix() {
@@ -72,6 +77,7 @@ record Evaluator(String name, PackedDataset data, long everySteps) {
             table_Wx3[ranks.rank() * 3 + 2] = mine.m2();
             Tensor sum_Wx3 = Tensors.doubles(device, table_Wx3, table_Wx3.length);
             ranks.allReduce(sum_Wx3).await(); // of rows that are zero but at their own rank
+            ranks.barrier(); // throws if that was aborted
             double[] all_Wx3 = Tensors.toDoubles(sum_Wx3);
             Average merged = Average.NONE;
             for (int i = 0; i < all_Wx3.length; i += 3) {

@@ -4,7 +4,7 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.model.Parameter;
 
-/** Parameters as the matrices that a layer multiplies with, in×out. */
+/** Parameters as the matrices that a layer multiplies with: in×out in the default model, in a Llama out×in. */
 final class Matrices {
     private Matrices() {}
 

@@ -34,19 +34,22 @@ public record Muon(
         Groups groups)
         implements GroupedOptimizer<Muon> {
 
-    /** How large the update of a matrix with singular values of 1 is to be. */
+    /** How large the update of a matrix with singular values of 1 is to be, by its rows and columns as it is stored. */
     @FunctionalInterface
     public interface Scale {
-        double of(long in, long out);
+        double of(long rows, long columns);
 
-        /** Jordan's √max(1, out/in): learning rates are in units of the spectral norm, about 0.02. */
+        /**
+         * Jordan's √max(1, out/in): learning rates are in units of the spectral norm, about 0.02. It is for kernels that are
+         * in×out, as the default model's are; a Llama's are out×in: {@code (rows, columns) -> Scale.spectral().of(columns, rows)}.
+         */
         static Scale spectral() {
             return (in, out) -> Math.sqrt(Math.max(1, (double) out / in));
         }
 
         /** 0.2·√max(in, out) (Liu et al. 2025): updates are as large as AdamW's, at AdamW's learning rates and weight decay. */
         static Scale likeAdamW() {
-            return (in, out) -> 0.2 * Math.sqrt(Math.max(in, out));
+            return (rows, columns) -> 0.2 * Math.sqrt(Math.max(rows, columns));
         }
     }
 

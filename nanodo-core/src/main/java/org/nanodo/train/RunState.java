@@ -25,11 +25,12 @@ import org.nanodo.runtime.Scope;
  * random numbers, and this record as {@code run.json}.
  *
  * @param step updates made
+ * @param tokens targets learnt from
  * @param position where the data goes on
  * @param data what the position counts in
  * @param library version of this library that wrote it
  */
-record RunState(long step, Position position, DataShape data, String library) {
+record RunState(long step, double tokens, Position position, DataShape data, String library) {
     private static final String RUN = "run.json";
     private static final String OPTIMIZER = "optimizer";
     private static final String RANDOM = "random_state";
@@ -49,10 +50,10 @@ record RunState(long step, Position position, DataShape data, String library) {
         }
     }
 
-    static RunState of(long step, Position position, DataShape data) throws IOException {
+    static RunState of(long step, double tokens, Position position, DataShape data) throws IOException {
         try (var version = RunState.class.getResourceAsStream("version.txt")) {
             return new RunState(
-                    step, position, data, new String(version.readAllBytes(), StandardCharsets.UTF_8).strip());
+                    step, tokens, position, data, new String(version.readAllBytes(), StandardCharsets.UTF_8).strip());
         }
     }
 

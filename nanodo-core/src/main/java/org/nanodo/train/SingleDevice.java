@@ -66,7 +66,11 @@ public final class SingleDevice implements Engine {
                     .forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
         }
         try (var scope = Scope.open()) {
+            // All that is copied to the device goes there before it is busy: a copy waits for what came before.
             Tensor y_BxL = ids(batch, batch.inputs_BxL());
+            int T = batch.B() * batch.L();
+            Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
+            Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
             Attention attention = attention(batch);
             residency.enter(Residency.ROOT, Pass.FORWARD);
             Tensor embedded_BxLxD = model.embed(y_BxL);
@@ -82,7 +86,7 @@ public final class SingleDevice implements Engine {
             Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
             clock.lap(Phase.FORWARD);
             residency.enter(Residency.ROOT, Pass.BACKWARD);
-            Tensor sum = headLossAndGradients(x_BxLxD, batch, loss, gradient_BxLxD, clock);
+            Tensor sum = headLossAndGradients(x_BxLxD, targets_T, weights_T, loss, gradient_BxLxD, clock);
             for (int i = blocks.size() - 1; i >= 0; i--) {
                 residency.enter(i, Pass.BACKWARD);
                 try (var perBlock = Scope.open()) {
@@ -124,18 +128,16 @@ public final class SingleDevice implements Engine {
 
     /** Head and loss, chunk by chunk, each forward and backward, so that the logits of all tokens never exist at once. */
     private Tensor headLossAndGradients(
-            Tensor x_BxLxD, Batch batch, Loss loss, Tensor gradient_BxLxD, StepClock clock) {
-        int T = batch.B() * batch.L();
+            Tensor x_BxLxD, Tensor targets_T, Tensor weights_T, Loss loss, Tensor gradient_BxLxD, StepClock clock) {
+        long T = targets_T.numel();
         Tensor x_TxD = x_BxLxD.detach().flatten(0, 1);
         Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
-        Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
-        Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
         Tensor embed_VxD = model.outEmbed().as(model.config().dtype()).detach();
         Tensor gradient_VxD = outEmbedGradient();
         Tensor sum = Tensors.zeros(model.device());
-        for (int start = 0; start < T; start += chunk) {
+        for (long start = 0; start < T; start += chunk) {
             try (var scope = Scope.open()) {
-                int length = Math.min(chunk, T - start);
+                long length = Math.min(chunk, T - start);
                 Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
                 Tensor y_CxD = model.outNorm(x_CxD);
                 Tensor logits_CxV =

@@ -1,8 +1,8 @@
 package org.nanodo.train;
 
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
@@ -10,9 +10,6 @@ import org.nanodo.model.Parameter;
 
 /** What is told of each training step, by NanoDO's names. */
 final class StepMetrics {
-    /** Where NanoDO's tables of embeddings are in a model. */
-    private static final Set<String> EMBEDDINGS = Set.of("embed", "pos_embed");
-
     /**
      * A step's numbers, some still on the device: reading them at once would wait for it.
      *
@@ -35,6 +32,7 @@ final class StepMetrics {
     private final long steps;
     private final double peakFlops;
     private final InternalMetrics internals;
+    private double tokensSeen;
 
     /** @param peakFlops of all ranks together, a second; NaN if nobody has said */
     StepMetrics(TrainerBuilder options, double peakFlops, InternalMetrics internals) {
@@ -43,6 +41,16 @@ final class StepMetrics {
         steps = options.steps;
         this.peakFlops = peakFlops;
         this.internals = internals;
+    }
+
+    /** Targets learnt from since the run's beginning. */
+    double tokensSeen() {
+        return tokensSeen;
+    }
+
+    /** Goes on from there. */
+    void tokensSeen(double tokens) {
+        tokensSeen = tokens;
     }
 
     /**
@@ -59,8 +67,8 @@ final class StepMetrics {
         values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
         values.put("train_ntokens", tokens);
         values.put("train_fraction", (double) step.step / steps);
-        // Packed rows are full but the last of a finite dataset, and the last token of a row has no target.
-        values.put("train_tokens_seen", (step.step - 1.0) * data.batch() * (data.length() - 1) + tokens);
+        tokensSeen += tokens;
+        values.put("train_tokens_seen", tokensSeen);
         double positions = (double) data.batch() * data.length();
         values.put("total_flops", model.flopsPerToken() * positions * step.step);
         double seconds = step.seconds.values().stream().mapToDouble(s -> s).sum();
@@ -80,8 +88,10 @@ final class StepMetrics {
     }
 
     private void countParameters(Map<String, Double> values, boolean each) {
-        double embedding = model.parameters().stream()
-                .filter(parameter -> EMBEDDINGS.contains(parameter.name()))
+        var inBlocks = new HashSet<Parameter>();
+        model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
+        double embedding = model.parameters().stream() // and a head of its own
+                .filter(parameter -> !inBlocks.contains(parameter) && parameter.shape().length > 1)
                 .mapToDouble(Parameter::numel)
                 .sum();
         values.put("n_params/all", (double) model.parameterCount());

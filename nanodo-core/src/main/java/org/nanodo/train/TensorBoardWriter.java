@@ -9,6 +9,7 @@ import java.nio.ByteOrder;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Locale;
 import java.util.Map;
 import java.util.zip.CRC32C;
 
@@ -65,8 +66,8 @@ final class TensorBoardWriter implements MetricWriter {
             Files.createDirectories(folder);
             for (int i = 0; ; i++) {
                 try {
-                    return Files.createFile(
-                            folder.resolve(String.format("events.out.tfevents.%010d.nanodo.%03d", seconds, i)));
+                    return Files.createFile(folder.resolve(
+                            String.format(Locale.ROOT, "events.out.tfevents.%010d.nanodo.%03d", seconds, i)));
                 } catch (FileAlreadyExistsException e) {
                     // The next number, then.
                 }

@@ -41,18 +41,20 @@ final class Together {
 
     /** Runs something on each rank. Where it fails on one it fails on all: none waits for what another never does. */
     void run(Action action) throws IOException {
-        Exception failure = null;
+        Throwable failure = null;
         try {
             action.run();
         } catch (CollectiveException e) {
             throw e; // which all have
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | Error e) {
             failure = e;
         }
         List<Integer> failed = who(failure != null);
         if (failure instanceof IOException own) {
             throw own;
         } else if (failure instanceof RuntimeException own) {
+            throw own;
+        } else if (failure instanceof Error own) {
             throw own;
         } else if (!failed.isEmpty()) {
             throw new IOException("This rank stops because of rank " + failed.get(0)
@@ -65,6 +67,7 @@ final class Together {
         try (var scope = Scope.open()) {
             Tensor number = Tensors.doubles(device, new double[] {mine}, 1);
             ranks.broadcast(number, 0).await();
+            ranks.barrier(); // throws if that was aborted
             return number.item_long();
         }
     }
@@ -75,6 +78,7 @@ final class Together {
         try (var scope = Scope.open()) {
             Tensor flags_W = Tensors.floats(device, flags, flags.length);
             ranks.allReduce(flags_W).await();
+            ranks.barrier(); // throws if that was aborted
             float[] all = Tensors.toFloats(flags_W);
             var who = new ArrayList<Integer>();
             for (int rank = 0; rank < all.length; rank++) {

@@ -4,8 +4,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Optional;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -61,6 +59,7 @@ public final class Trainer implements AutoCloseable {
                 mine.batch() / mine.world() % options.microBatches == 0,
                 "A batch of " + mine.batch() / mine.world() + " rows does not divide into " + options.microBatches
                         + " micro-batches");
+        options.evaluators.values().forEach(evaluator -> evaluator.data().shard(ranks.rank(), ranks.world()));
         optimizer = options.optimizer.start(engine.parameters());
         batches = mine.iterator();
         together = new Together(ranks, model.device());
@@ -87,8 +86,7 @@ public final class Trainer implements AutoCloseable {
      * @throws CorruptFileException if there are checkpoints but none is whole
      */
     public Trainer resume() throws IOException {
-        checkpoints.resume().ifPresent(this::goOnFrom);
-        return this;
+        return goOnFrom(checkpoints::resume);
     }
 
     /**
@@ -97,15 +95,28 @@ public final class Trainer implements AutoCloseable {
      * @param other the other run's folder, whose newest checkpoint is taken, or that of one checkpoint
      */
     public Trainer restoreFrom(Path other) throws IOException {
-        Optional<RunState> own = checkpoints.resume();
-        goOnFrom(own.isPresent() ? own.get() : checkpoints.restore(other));
-        return this;
+        return goOnFrom(() -> {
+            Optional<RunState> own = checkpoints.resume();
+            return own.isPresent() ? own : Optional.of(checkpoints.restore(other));
+        });
     }
 
-    private void goOnFrom(RunState state) {
-        step = state.step();
-        Tensors.fill(broken, 0);
-        failed = false;
+    private interface Reading {
+        Optional<RunState> read() throws IOException;
+    }
+
+    /** One that fails may have read some of the parameters, or another rank may: no run goes on from there. */
+    private Trainer goOnFrom(Reading checkpoint) throws IOException {
+        boolean before = failed;
+        failed = true;
+        Optional<RunState> state = checkpoint.read();
+        failed = before && state.isEmpty();
+        if (state.isPresent()) {
+            step = state.get().step();
+            stepMetrics.tokensSeen(state.get().tokens());
+            Tensors.fill(broken, 0);
+        }
+        return this;
     }
 
     /**
@@ -119,16 +130,12 @@ public final class Trainer implements AutoCloseable {
     public void run() throws IOException {
         if (failed) {
             throw new IllegalStateException(
-                    "This run has failed in the middle of a step: go back to its newest checkpoint "
-                            + "with resume(), or build a new trainer");
+                    "This run has failed in the middle of a step, or could not be resumed: go back to its newest "
+                            + "checkpoint with resume(), or build a new trainer");
         }
         checkpoints.claim();
-        var ended = new CountDownLatch(1);
-        Thread runner = Thread.currentThread();
-        var onShutdown = new Thread(() -> stopAndWait(runner, ended), "nanodo-shutdown");
-        Runtime.getRuntime().addShutdownHook(onShutdown);
         failed = true; // until it has gone well
-        try {
+        try (var onShutdown = new ShutdownHook(this::stop)) {
             allStop = together.any(stopping);
             loop();
             failed = false;
@@ -139,8 +146,6 @@ public final class Trainer implements AutoCloseable {
             discardPending();
             engine.clearGradients(); // of a step that failed half-way
             stopping = false;
-            ended.countDown();
-            removeShutdownHook(onShutdown);
         }
     }
 
@@ -203,6 +208,9 @@ public final class Trainer implements AutoCloseable {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             checkIds(batch);
+            float[] saved = checkpoints.progress();
+            float[] mine = {(float) batch.weight(), stopping ? 1 : 0, saved[0], saved[1]};
+            Tensor mine_4 = Tensors.floats(model.device(), mine, 4);
             Tensor loss = Tensors.zeros(model.device());
             int rows = batch.B() / options.microBatches;
             engine.begin(options.microBatches);
@@ -212,9 +220,7 @@ public final class Trainer implements AutoCloseable {
                             .add_(loss);
                 }
             }
-            float[] saved = checkpoints.progress();
-            float[] mine = {(float) batch.weight(), stopping ? 1 : 0, saved[0], saved[1]};
-            Tensor sums_5 = torch.cat(new TensorVector(loss.view(1), Tensors.floats(model.device(), mine, 4)), 0);
+            Tensor sums_5 = torch.cat(new TensorVector(loss.view(1), mine_4), 0);
             ranks.allReduce(sums_5).await();
             Tensor weight = sums_5.select(0, 1);
             weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
@@ -283,6 +289,9 @@ public final class Trainer implements AutoCloseable {
             return;
         }
         reportPending();
+        if (ranks.world() > 1) {
+            checkpoints.await(); // the next step, which would tell that all have written, is far
+        }
         var values = new LinkedHashMap<String, Double>();
         due.forEach(evaluator -> values.putAll(evaluator.evaluate(engine, model.device(), options.evalSteps)));
         tell(new Metrics(step, values));
@@ -291,7 +300,7 @@ public final class Trainer implements AutoCloseable {
 
     private void save() throws IOException {
         reportPending(); // so that nothing that is not finite is ever saved
-        checkpoints.save(step);
+        checkpoints.save(step, stepMetrics.tokensSeen());
         clock.skip();
     }
 
@@ -314,35 +323,6 @@ public final class Trainer implements AutoCloseable {
             if (id < 0 || id >= model.config().V()) {
                 model.checkTokens(id);
             }
-        }
-    }
-
-    /** The shutdown hook: the JVM ends when the run has ended, unless it is the run itself that ends the JVM. */
-    private void stopAndWait(Thread runner, CountDownLatch ended) {
-        stop();
-        try {
-            while (!ended.await(20, TimeUnit.MILLISECONDS) && runner.isAlive() && !isExiting(runner)) {
-                // The current step goes on.
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-    }
-
-    private static boolean isExiting(Thread thread) {
-        for (StackTraceElement frame : thread.getStackTrace()) {
-            if (frame.getClassName().equals("java.lang.Shutdown")) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    private static void removeShutdownHook(Thread hook) {
-        try {
-            Runtime.getRuntime().removeShutdownHook(hook);
-        } catch (IllegalStateException e) {
-            // The JVM is shutting down and the hook has run.
         }
     }
 

@@ -86,7 +86,9 @@ public final class TrainerBuilder implements Cloneable {
 
     /** As many more as there are names, which stand before those of the metrics: {@code wiki/eval_loss}. */
     public TrainerBuilder evaluate(String name, PackedDataset validation, long everySteps) {
-        evaluators.put(name, new Evaluator(name, validation, everySteps));
+        check(
+                evaluators.put(name, new Evaluator(name, validation, everySteps)) == null,
+                "Two evaluation sets are called \"" + name + "\"");
         return this;
     }
 

@@ -94,6 +94,12 @@ class ConfigReaderTest {
                 "model.dtype=float16 | \"float16\" is none of [float32, bfloat16]",
                 "metric_writers=[\"lg\"] | \"lg\" is none of [log, json_lines, tensorboard]",
                 "opt.b1.x=1 | b1 has no keys below it",
+                "batch_size=0 | In a config, batch_size is 0, it has to be positive",
+                "opt=null | In a config, \"opt\" is null: leave it out for the default",
+                "model.options=null | \"model.options\" is null",
+                ".=1 | has an empty key",
+                "model..D=1 | has an empty key",
+                "eval_split=1 | eval_split is 1.0",
                 "batch_size | sets nothing: write path.to.key=value",
             })
     void whatIsWrongIsNamed(String override, String message) {
@@ -103,12 +109,21 @@ class ConfigReaderTest {
     }
 
     @Test
+    void yamlIsReadAsStrictly() throws Exception {
+        Path file = folder.resolve("c.yaml");
+        for (String text : new String[] {"seed: 1\nseed: 2\n", "seed: 1\n---\nseed: 2\n", "sed: 1\n", "- 1\n"}) {
+            Files.writeString(file, text);
+            assertThatThrownBy(() -> ConfigReader.read(file)).as(text).hasMessageContaining("c.yaml");
+        }
+    }
+
+    @Test
     void filesThatAreNoConfigs() throws Exception {
         assertThatThrownBy(() -> ConfigReader.read(folder.resolve("none.json")))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining("none.json does not exist");
         Path file = folder.resolve("c.json");
-        for (String text : new String[] {"", "[]", "3", "{", "{\"seed\":1,\"seed\":2}", "{\"sed\":1}"}) {
+        for (String text : new String[] {"", "[]", "3", "{", "{\"seed\":1,\"seed\":2}", "{} {}", "{\"sed\":1}"}) {
             Files.writeString(file, text);
             assertThatThrownBy(() -> ConfigReader.read(file))
                     .as(text)

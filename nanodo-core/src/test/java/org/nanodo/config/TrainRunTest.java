@@ -171,9 +171,25 @@ class TrainRunTest {
                 "device=tpu | device \"tpu\" is neither cpu nor cuda",
                 "train_data=[{\"path\":\"a.bin\"}] | may be nanoGPT's or llm.c's",
                 "train_data=[{\"path\":\"none.txt\"}] | none.txt",
+                "train_data=[{\"path\":\"none.txt\",\"section_bytes\":9}] | section_bytes goes with the format sections",
+                "train_data=[{\"path\":\"none.txt\",\"field\":\"a\"}] | field goes with JSON lines",
+                "model.options.kvHeads=2 | the model \"nanodo\" has none but its sizes",
+                "opt.decay_type=constant_linear_decay_1.2.3 | is unknown",
+                "eval_split=0.5 eval_data={\"\":{\"path\":\"pom.xml\"}} | Two evaluation sets are called \"\"",
             })
     void whatDoesNotFitIsNamed(String overrides, String message) {
         assertThatThrownBy(() -> TrainRun.of(config(overrides.split(" ")))).hasMessageContaining(message);
+    }
+
+    @Test
+    void aRunThatIsRefusedChangesNothingOfTheOther() throws Exception {
+        try (var run = TrainRun.of(config())) {
+            run.trainer().run();
+        }
+        Path saved = folder.resolve("run/train_config.json");
+        String before = Files.readString(saved);
+        assertThatThrownBy(() -> TrainRun.of(config("seed=7"))).hasMessageContaining("was trained on other data");
+        assertThat(saved).hasContent(before);
     }
 
     /** A checkpoint's model has the vocabulary of its tokenizer. */

@@ -78,6 +78,25 @@ class PackedDatasetTest {
     }
 
     @Test
+    void aCorpusMayBeShorterThanARowThatItDoesNotHaveToFill() {
+        TextSource small = TextSource.of("ab");
+        PackedDataset padded =
+                PackedDataset.of(small).packing(Packing.PADDED).length(32).batch(2);
+        try (var batches = padded.iterator()) {
+            assertThat(batches.next().weight()).isEqualTo(2 * 3);
+        }
+        var mixture = Mixture.of(TextSource.of("x".repeat(1300)), 1).and(small, 1);
+        try (var batches = PackedDataset.of(mixture).length(32).batch(2).iterator()) {
+            assertThat(batches.next().weight()).isEqualTo(2 * 31);
+        }
+        var nothing = Mixture.of(TextSource.of("x".repeat(1300)), 1).and(TextSource.of("", ""), 1);
+        try (var batches = PackedDataset.of(nothing).length(32).batch(2).iterator()) {
+            assertThatThrownBy(batches::next)
+                    .hasMessageContaining("has no text in any of its documents, such as text 0");
+        }
+    }
+
+    @Test
     void rowsKnowTheirDocumentsWhereAttentionStaysWithinThem() {
         PackedDataset data = PackedDataset.of(TWO).length(6).batch(2).epochs(1);
         try (var batches = data.documentMask(true).iterator();

@@ -152,13 +152,13 @@ class ShardsTest {
         Path second = Path.of(source.name(1));
         byte[] bytes = Files.readAllBytes(second);
         Files.write(second, Arrays.copyOf(bytes, bytes.length / 2));
-        try (var batches = PackedDataset.of(source).length(4).batch(1).iterator()) {
+        try (var batches = PackedDataset.of(source).length(64).batch(8).iterator()) {
             assertThatThrownBy(batches::next)
                     .isInstanceOf(UncheckedIOException.class)
                     .hasMessageContaining(second + " is truncated");
         }
         Files.delete(second);
-        try (var batches = PackedDataset.of(source).length(4).batch(1).iterator()) {
+        try (var batches = PackedDataset.of(source).length(64).batch(8).iterator()) {
             assertThatThrownBy(batches::next).hasMessageContaining(second + " does not exist");
             assertThatThrownBy(batches::next).as("and again").hasMessageContaining(second + " does not exist");
         }
@@ -177,8 +177,24 @@ class ShardsTest {
         try (var batches = PackedDataset.of(
                         TextSource.jsonLines(file.toString(), "text").skipCorrupt())
                 .iterator()) {
-            assertThatThrownBy(batches::hasNext).hasMessageContaining("The whole corpus is 0 tokens");
+            assertThatThrownBy(batches::hasNext)
+                    .hasMessageContaining("has no text in any of its documents, such as " + file);
         }
+    }
+
+    /** What lies deeper than the pattern reaches may be anything, and forbidden. */
+    @Test
+    void patternsLookNoDeeperThanTheyCan() throws Exception {
+        Path deep = Files.createDirectories(folder.resolve("a/b"));
+        Files.writeString(folder.resolve("one.jsonl"), "\uFEFF{\"text\":\"1\"}\n");
+        Files.writeString(folder.resolve("a/two.jsonl"), "{\"text\":\"2\"}\n");
+        Files.writeString(deep.resolve("three.jsonl"), "{\"text\":\"3\"}\n");
+        assertThat(TextSourceTest.texts(TextSource.jsonLines(folder + "/*.jsonl", "text")))
+                .containsExactly("1");
+        assertThat(TextSourceTest.texts(TextSource.jsonLines(folder + "/*/*.jsonl", "text")))
+                .containsExactly("2");
+        assertThat(TextSourceTest.texts(TextSource.jsonLines(folder + "/**.jsonl", "text")))
+                .containsExactly("3", "2", "1");
     }
 
     @Test

@@ -17,6 +17,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Slice;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.TextSource;
 import org.nanodo.model.DecoderModel;
 
 /** What a run does when its checkpoints or their folder are not as they should be. */
@@ -151,6 +153,26 @@ class CheckpointTest {
                 var trainer = TrainerTest.builder(model, 9).build()) {
             assertThat(trainer.restoreFrom(old.resolve("step_00000002")).step()).isEqualTo(2);
             assertThatThrownBy(() -> trainer.restoreFrom(workdir)).hasMessageContaining("holds no checkpoint");
+        }
+    }
+
+    /** Otherwise it would go on among the other run's checkpoints, and take them for its own. */
+    @Test
+    void aRunWhoseResumeWasRefusedDoesNotStart() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer =
+                        TrainerTest.builder(model, 4).checkpoints(workdir, 2, 2).build()) {
+            trainer.run();
+        }
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 6)
+                        .data(PackedDataset.of(TextSource.of("another text ".repeat(50)))
+                                .length(8)
+                                .batch(2))
+                        .checkpoints(workdir, 2, 2)
+                        .build()) {
+            assertThatThrownBy(trainer::resume).hasMessageContaining("was trained on other data");
+            assertThatThrownBy(trainer::run).hasMessageContaining("could not be resumed");
         }
     }
 

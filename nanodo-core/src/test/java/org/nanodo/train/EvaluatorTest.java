@@ -17,6 +17,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.data.Packing;
 import org.nanodo.data.TextSource;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.model.DecoderModel;
@@ -81,6 +82,23 @@ class EvaluatorTest {
             assertThat(last.values()).containsKeys("other/eval_loss_uc", "other/eval_loss_bpB");
             assertThat(losses(model, ROWS, 2)).hasSize(2 * 4 * 15);
         }
+    }
+
+    /** Two documents of three targets, b or d and EOS after BOS, and two bytes each. */
+    @Test
+    void bitsAByteOfPaddedRowsAreOfTheirTargets() throws Exception {
+        PackedDataset padded = PackedDataset.of(TextSource.of("ab", "cd"))
+                .packing(Packing.PADDED)
+                .length(8)
+                .batch(2);
+        var all = new ArrayList<Metrics>();
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer =
+                        builder(model, 1).evaluate(padded, 1).listen(all::add).build()) {
+            trainer.run();
+        }
+        Metrics last = evaluation(all);
+        assertThat(last.get("eval_loss_bpB")).isCloseTo(last.get("eval_loss") * 6 / 4 / Math.log(2), within(1e-9));
     }
 
     @Test
