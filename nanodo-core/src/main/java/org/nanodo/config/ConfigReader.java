@@ -11,6 +11,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
@@ -70,7 +71,7 @@ public final class ConfigReader {
         }
         ObjectNode merged = defaults();
         merge(merged, object);
-        return config(merged, file.toString(), overrides);
+        return config(merged, file + (overrides.length == 0 ? "" : " or --set"), overrides);
     }
 
     static String write(TrainConfig config) {
@@ -119,8 +120,8 @@ public final class ConfigReader {
             return mapper.treeToValue(tree, TrainConfig.class);
         } catch (UnrecognizedPropertyException e) {
             throw new IllegalArgumentException(
-                    "There is no key \"" + path(e) + "\" in " + origin + ": did you mean \""
-                            + nearest(e.getPropertyName(), e.getKnownPropertyIds()) + "\"?",
+                    "There is no key \"" + path(e) + "\" in " + origin + ": "
+                            + nearest(e.getPropertyName(), e.getKnownPropertyIds()),
                     e);
         } catch (ValueInstantiationException e) {
             throw new IllegalArgumentException(
@@ -177,15 +178,36 @@ public final class ConfigReader {
                             .map(value -> mapper.convertValue(value, String.class))
                             .toList();
         }
+        if (e instanceof MismatchedInputException mismatch && wanted(mismatch.getTargetType()) != null) {
+            return "it has to be " + wanted(mismatch.getTargetType());
+        }
         return e.getOriginalMessage().replaceFirst(" \\((but might|set Deserialization|index) .*", "");
     }
 
+    private static String wanted(Class<?> type) {
+        if (type == null) {
+            return null;
+        } else if (Collection.class.isAssignableFrom(type)) {
+            return "a list, as in [\"a\", \"b\"]";
+        } else if (type == int.class || type == Integer.class || type == long.class || type == Long.class) {
+            return "a whole number";
+        } else if (type == double.class || type == Double.class) {
+            return "a number";
+        } else if (type == boolean.class || type == Boolean.class) {
+            return "true or false";
+        }
+        return null;
+    }
+
+    /** One that is spelt almost alike, or else all. */
     private static String nearest(String name, Collection<Object> known) {
-        return known.stream()
+        String lower = name.toLowerCase(Locale.ROOT);
+        String nearest = known.stream()
                 .map(String::valueOf)
-                .min(Comparator.comparingInt(
-                        candidate -> edits(name.toLowerCase(Locale.ROOT), candidate.toLowerCase(Locale.ROOT))))
+                .min(Comparator.comparingInt(key -> edits(lower, key.toLowerCase(Locale.ROOT))))
                 .orElse("");
+        boolean alike = edits(lower, nearest.toLowerCase(Locale.ROOT)) <= Math.max(2, name.length()) / 2;
+        return alike ? "did you mean \"" + nearest + "\"?" : "there are " + known;
     }
 
     /** How many letters have to be put in, taken out or changed (Levenshtein 1966). */

@@ -1,11 +1,13 @@
 package org.nanodo.config;
 
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.nanodo.model.Parameter;
 import org.nanodo.train.Adafactor;
 import org.nanodo.train.AdamW;
 import org.nanodo.train.GroupedOptimizer;
@@ -74,6 +76,9 @@ public record OptConfig(
     }
 
     Schedule schedule() {
+        Check.that(
+                decaySteps == null || decayType.equals("cosine"),
+                "opt.decay_steps goes with the decay_type cosine, not with " + decayType);
         return switch (decayType) {
             case "cosine" ->
                 decaySteps == null
@@ -115,7 +120,30 @@ public record OptConfig(
         return (long) steps;
     }
 
+    /** @throws IllegalArgumentException if a name here is part of no parameter's */
+    void checkNames(List<Parameter> parameters) {
+        List<String> names = parameters.stream().map(Parameter::name).toList();
+        var parts = new ArrayList<>(weightDecayExclusionNames);
+        parts.addAll(layerwiseLrMultiplier.keySet());
+        for (String part : parts) {
+            Check.that(
+                    names.stream().anyMatch(name -> name.contains(part)),
+                    "opt: no parameter's name contains \"" + part + "\", they are "
+                            + names.stream()
+                                    .map(name -> name.replaceFirst("\\.\\d+\\.", ".*."))
+                                    .distinct()
+                                    .toList());
+        }
+    }
+
     Optimizer rule() {
+        checkGoesWith("b1", b1, "adamw", "lion", "muon");
+        checkGoesWith("b2", b2, "adamw", "lion", "muon");
+        checkGoesWith("eps", eps, "adamw", "adafactor", "muon");
+        checkGoesWith("momentum", momentum, "adafactor", "muon");
+        checkGoesWith("decay_rate", decayRate, "adafactor");
+        checkGoesWith("factored", factored, "adafactor");
+        checkGoesWith("multiply_by_parameter_scale", multiplyByParameterScale, "adafactor");
         return switch (optimizer) {
             case "adamw" -> grouped(adamW());
             case "adafactor" -> grouped(adafactor());
@@ -130,6 +158,12 @@ public record OptConfig(
                 throw new IllegalArgumentException(
                         "opt.optimizer \"" + optimizer + "\" is unknown: adamw, adafactor, lion or muon");
         };
+    }
+
+    private void checkGoesWith(String key, Object value, String... optimizers) {
+        Check.that(
+                value == null || List.of(optimizers).contains(optimizer),
+                "opt." + key + " goes with " + String.join(", ", optimizers) + ", not with opt.optimizer " + optimizer);
     }
 
     private AdamW adamW() {

@@ -2,6 +2,7 @@ package org.nanodo.config;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
 import org.nanodo.data.DocumentSource;
@@ -13,9 +14,11 @@ import org.nanodo.data.TokenSource;
  * Documents to train or evaluate on.
  *
  * @param path a file or folder, or for JSON lines, Parquet and tokens also a pattern: {@code c4/c4-train.*.json.gz}
- * @param format null to go by the file's ending: {@code .jsonl .json .gz .parquet .jar .zip}, otherwise files
+ * @param format null to go by the file's ending: {@code .jsonl .json .gz .parquet .jar .zip}; otherwise a folder is
+ *     {@code files} and a file {@code sections}
  * @param field of a JSON object, or the column of a Parquet file, that has the text; null for {@code text}
- * @param sectionBytes cuts one large text, of the format {@code sections}, into documents of at least so many bytes
+ * @param sectionBytes cuts one large text, of the format {@code sections}, into documents of at least so many bytes; null for
+ *     16,384, or a fiftieth of the file
  * @param weight share of the tokens; null for 1
  * @param skipCorrupt whether a document that cannot be read is passed over with a warning; null for not
  */
@@ -74,13 +77,18 @@ public record SourceConfig(
         return switch (format) {
             case FILES -> TextSource.files(Path.of(path));
             case LINES -> TextSource.lines(Path.of(path));
-            case SECTIONS -> TextSource.sections(Path.of(path), sectionBytes == null ? 1 << 14 : sectionBytes);
+            case SECTIONS -> TextSource.sections(Path.of(path), sectionBytes == null ? guessedSection() : sectionBytes);
             case ARCHIVE -> TextSource.archive(Path.of(path));
             case JSON_LINES -> TextSource.jsonLines(path, field);
             case PARQUET -> TextSource.parquet(path, field);
             case NANO_GPT -> TokenSource.nanoGpt(path);
             case LLM_C -> TokenSource.llmC(path);
         };
+    }
+
+    /** Many enough that part of them can be held out. */
+    private int guessedSection() throws IOException {
+        return (int) Math.max(1, Math.min(1 << 14, Files.size(Path.of(path)) / 50));
     }
 
     private Format guessed() {
@@ -94,7 +102,7 @@ public record SourceConfig(
         } else if (name.endsWith(".bin")) {
             throw new IllegalArgumentException(path + " may be nanoGPT's or llm.c's: say which as its format");
         }
-        return Format.FILES;
+        return Files.isRegularFile(Path.of(path)) ? Format.SECTIONS : Format.FILES;
     }
 
     Mixture mixedInto(Mixture others) throws IOException {

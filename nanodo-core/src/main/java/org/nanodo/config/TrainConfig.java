@@ -7,6 +7,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.nanodo.data.Packing;
 import org.nanodo.data.Tokenizer;
 
 /**
@@ -29,15 +30,19 @@ import org.nanodo.data.Tokenizer;
  * @param checkpoint whether to write checkpoints, and go on from them
  * @param checkpointEverySteps besides at the end
  * @param checkpointRestoreDir another run's folder, or one checkpoint, to begin from
+ * @param initFrom where a new run's parameters come from, and nothing else: a saved model or checkpoint of the same sizes
  * @param maxToKeep newest checkpoints
+ * @param keepEvery checkpoints of steps that this divides stay for good
  * @param evalEverySteps besides at the end
  * @param evalSteps batches of each evaluation; null for all
  * @param evalBatchSize rows of an evaluation's batch; null for those of a micro-batch
- * @param evalMaxTargetLength tokens of an evaluation's rows, of a document each
+ * @param evalMaxTargetLength tokens of an evaluation's rows
+ * @param evalPacking {@code padded}: a row has the beginning of one document; {@code noam}: rows as in training
  * @param writeTrainMetricsEverySteps how often a step's metrics are written to files
  * @param writePerfMetricsEverySteps how often they are logged
  * @param metricWriters of {@code log}, {@code json_lines} and {@code tensorboard}
  * @param logInternalMetrics rms, mean and standard deviation of gradients, parameters and updates
+ * @param peakFlops what a rank's device could do a second, for the metric {@code mfu}
  * @param device {@code cpu}, {@code cuda}, or null for a GPU where there is one
  */
 public record TrainConfig(
@@ -57,15 +62,19 @@ public record TrainConfig(
         boolean checkpoint,
         long checkpointEverySteps,
         String checkpointRestoreDir,
+        String initFrom,
         int maxToKeep,
+        Long keepEvery,
         long evalEverySteps,
         Long evalSteps,
         Integer evalBatchSize,
         int evalMaxTargetLength,
+        Packing evalPacking,
         long writeTrainMetricsEverySteps,
         long writePerfMetricsEverySteps,
         List<Writer> metricWriters,
         boolean logInternalMetrics,
+        Double peakFlops,
         String device) {
 
     public TrainConfig {
@@ -84,6 +93,8 @@ public record TrainConfig(
                 fsdp,
                 "workdir",
                 workdir,
+                "eval_packing",
+                evalPacking,
                 "metric_writers",
                 metricWriters);
         Check.positive("batch_size", batchSize);
@@ -131,15 +142,19 @@ public record TrainConfig(
                 true,
                 2000,
                 null,
+                null,
                 100,
+                null,
                 100,
                 100L,
                 null,
                 512,
+                Packing.PADDED,
                 1,
                 100,
                 List.of(Writer.JSON_LINES, Writer.TENSORBOARD),
                 true,
+                null,
                 null);
     }
 

@@ -7,14 +7,18 @@ import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.function.Consumer;
+import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.data.Mixture;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.Packing;
 import org.nanodo.data.TextSource;
+import org.nanodo.data.TokenSource;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.distributed.Rendezvous;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelFiles;
+import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.train.MetricWriter;
@@ -44,6 +48,7 @@ public final class TrainRun implements AutoCloseable {
     private Tokenizer tokenizer;
     private Collectives ranks;
     private LanguageModel model;
+    private List<Parameter> parameters;
     private Trainer trainer;
 
     private TrainRun(TrainConfig config, Consumer<Metrics> listener) {
@@ -99,9 +104,13 @@ public final class TrainRun implements AutoCloseable {
                 "batch_size " + config.batchSize() + " does not divide into grad_accumulation_steps "
                         + config.gradAccumulationSteps() + " times " + ranks.world() + " ranks");
         model = opened(config.model().create(tokenizer.vocabSize(), config.seed(), device));
+        config.opt().checkNames(model.parameters());
         TrainerBuilder builder = builder();
+        parameters = model.parameters();
         if (ranks.world() > 1) {
-            builder.engine(opened(config.fsdp().of(ranks).shard(model)));
+            var fsdp = opened(config.fsdp().of(ranks).shard(model));
+            builder.engine(fsdp);
+            parameters = fsdp.parameters();
         }
         if (ranks.rank() == 0) {
             writers(builder);
@@ -112,12 +121,28 @@ public final class TrainRun implements AutoCloseable {
         } else {
             trainer.resume();
         }
+        if (trainer.step() == 0 && config.initFrom() != null) {
+            initialise(CheckpointStore.find(Path.of(config.initFrom())));
+        }
         if (ranks.rank() == 0) { // by now the folder is this run's
             writeConfig();
         }
     }
 
+    /** With parameters alone. */
+    private void initialise(Path saved) throws IOException {
+        Check.that(
+                ModelFiles.hasTokenizer(saved, tokenizer),
+                "init_from " + saved + " was trained with another tokenizer than vocab_path " + config.vocabPath());
+        ModelFiles.loadInto(model, parameters, saved);
+    }
+
     private void writeConfig() throws IOException {
+        try {
+            Files.createDirectories(Path.of(config.workdir()));
+        } catch (IOException e) {
+            throw new IOException("Nothing can be written to the workdir " + config.workdir() + ": " + e, e);
+        }
         Path file = Path.of(config.workdir()).resolve("train_config.json");
         Path unfinished = file.resolveSibling("train_config.json.unfinished");
         Files.writeString(unfinished, config + "\n");
@@ -153,12 +178,19 @@ public final class TrainRun implements AutoCloseable {
         if (config.checkpoint()) {
             builder.checkpoints(Path.of(config.workdir()), config.checkpointEverySteps(), config.maxToKeep());
         }
+        if (config.keepEvery() != null) {
+            builder.keepEvery(config.keepEvery());
+        }
+        if (config.peakFlops() != null) {
+            builder.peakFlops(config.peakFlops());
+        }
         data(builder);
         return builder;
     }
 
     private void data(TrainerBuilder builder) throws IOException {
-        if (config.model().L() < config.evalMaxTargetLength()) {
+        boolean evaluates = config.evalSplit() > 0 || !config.evalData().isEmpty();
+        if (evaluates && ranks.rank() == 0 && config.model().L() < config.evalMaxTargetLength()) {
             log.warn(
                     "Evaluation rows have {} tokens, the model's L: eval_max_target_length {} is more",
                     config.model().L(),
@@ -180,6 +212,10 @@ public final class TrainRun implements AutoCloseable {
                 mixture = source.mixedInto(mixture);
             }
         }
+        Check.that(
+                !config.vocabPath().equals("bytes")
+                        || mixture.parts().stream().noneMatch(part -> part.source() instanceof TokenSource),
+                "train_data holds tokens, which no byte tokenizer has written: name theirs as vocab_path");
         for (var set : config.evalData().entrySet()) {
             evaluate(builder, set.getKey(), PackedDataset.of(set.getValue().open()));
         }
@@ -202,12 +238,12 @@ public final class TrainRun implements AutoCloseable {
                         .length(Math.min(
                                 config.evalMaxTargetLength(), config.model().L()))
                         .batch(rows)
-                        .packing(Packing.PADDED),
+                        .packing(config.evalPacking()),
                 config.evalEverySteps());
     }
 
-    private void writers(TrainerBuilder builder) throws IOException {
-        Path workdir = Files.createDirectories(Path.of(config.workdir()));
+    private void writers(TrainerBuilder builder) {
+        Path workdir = Path.of(config.workdir());
         long every = config.writeTrainMetricsEverySteps();
         for (TrainConfig.Writer writer : config.metricWriters()) {
             builder.write(

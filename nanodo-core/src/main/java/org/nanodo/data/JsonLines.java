@@ -155,7 +155,13 @@ final class JsonLines implements DocumentReader {
         }
 
         private String text(JsonParser parser) throws IOException {
-            if (parser.nextToken() != JsonToken.START_OBJECT) {
+            JsonToken first = parser.nextToken();
+            if (first == JsonToken.START_ARRAY) {
+                throw new CorruptDocumentException(
+                        name + " begins a JSON array, where JSON lines have an object a line: "
+                                + "jq -c '.[]' makes them of it");
+            }
+            if (first != JsonToken.START_OBJECT) {
                 throw new CorruptDocumentException(name + " is not a JSON object {…}");
             }
             String text = null;

@@ -59,6 +59,11 @@ public final class ModelFiles {
         return Tokenizer.of(tokenizerSpec(directory));
     }
 
+    /** Whether a saved model was trained with a tokenizer like this one; true if it does not say. */
+    public static boolean hasTokenizer(Path directory, Tokenizer tokenizer) throws IOException {
+        return !Files.exists(directory.resolve(TOKENIZER)) || tokenizer.matches(tokenizerSpec(directory));
+    }
+
     /** What describes that tokenizer, which may be of a kind that the library does not know. */
     public static Map<String, String> tokenizerSpec(Path directory) throws IOException {
         return Json.readStrings(directory.resolve(TOKENIZER));
@@ -163,7 +168,11 @@ public final class ModelFiles {
     private static ModelSpec spec(Path directory) throws IOException {
         Path file = directory.resolve(CONFIG);
         if (!Files.exists(file)) {
-            throw new NoSuchFileException(directory + " is not a saved model: it has no " + CONFIG);
+            throw new NoSuchFileException(directory
+                    + (Files.exists(directory)
+                            ? " is not a saved model: it has no " + CONFIG + ". Of a run's checkpoints "
+                                    + "CheckpointStore.find gives the newest"
+                            : " does not exist"));
         }
         return ModelSpec.read(file);
     }

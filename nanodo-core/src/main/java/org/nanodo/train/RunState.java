@@ -3,11 +3,14 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Generator;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.checkpoint.Contents;
+import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.checkpoint.TensorSet;
@@ -48,6 +51,28 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     data.seed(),
                     data.packing());
         }
+
+        String differences(DataShape now) {
+            var all = new ArrayList<String>();
+            add(all, "the corpus", fingerprint, now.fingerprint);
+            add(all, "tokens a row", length, now.length);
+            add(all, "rows a batch", batch, now.batch);
+            add(all, "epochs", passes(epochs), passes(now.epochs));
+            add(all, "shuffled", shuffles, now.shuffles);
+            add(all, "seed", seed, now.seed);
+            add(all, "packing", packing, now.packing);
+            return String.join("; ", all);
+        }
+
+        private static void add(List<String> all, String what, Object then, Object now) {
+            if (!then.equals(now)) {
+                all.add(what + " was " + then + ", is " + now);
+            }
+        }
+
+        private static Object passes(long epochs) {
+            return epochs == PackedDataset.ENDLESS ? "endless" : epochs;
+        }
     }
 
     static RunState of(long step, double tokens, Position position, DataShape data) throws IOException {
@@ -78,8 +103,8 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             throws IOException {
         RunState state = Json.read(directory.resolve(RUN), RunState.class);
         if (!state.data.equals(data)) {
-            throw new IllegalArgumentException(directory + " was trained on other data, " + state.data + ", this is "
-                    + data + ": to go on from its parameters alone, use LanguageModel.load");
+            throw new IllegalArgumentException(directory + " was trained on other data: " + state.data.differences(data)
+                    + ". Choose another folder, or to go on from its parameters alone, use LanguageModel.load");
         }
         if (!tokenizer.matches(ModelFiles.tokenizerSpec(directory))) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
@@ -87,8 +112,12 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         ModelFiles.checkSizes(model, directory);
         try (var tensors = TensorSet.open(directory, OPTIMIZER);
                 var scope = Scope.open()) {
-            for (var moment : optimizer.entrySet()) {
-                tensors.require(moment.getKey(), moment.getValue()); // all of them, before any is read
+            try {
+                for (var moment : optimizer.entrySet()) {
+                    tensors.require(moment.getKey(), moment.getValue()); // all of them, before any is read
+                }
+            } catch (CorruptFileException e) { // the manifest says that the file is as it was written
+                throw new IllegalArgumentException(e.getMessage() + ": was it trained with another optimizer?", e);
             }
             ModelFiles.loadInto(model, engine.parameters(), directory);
             for (var moment : optimizer.entrySet()) {

@@ -16,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.runtime.Tensors;
 import org.nanodo.train.Metrics;
 
 class TrainRunTest {
@@ -121,6 +122,34 @@ class TrainRunTest {
                 .hasMessageContaining("kvHeads");
     }
 
+    /** The parameters alone, of another optimizer and batch; a run that goes on keeps its own. */
+    @Test
+    void aRunMayBeginWithTheParametersOfAnother() throws Exception {
+        Path first = folder.resolve("run");
+        float[] trained;
+        try (var run = TrainRun.of(config())) {
+            run.trainer().run();
+            trained = Tensors.toFloats(run.model().parameters().get(0).tensor());
+        }
+        String[] other = {
+            "init_from=" + first, "workdir=" + folder.resolve("second"), "opt.optimizer=lion", "batch_size=2"
+        };
+        try (var run = TrainRun.of(config(other))) {
+            assertThat(run.trainer().step()).isZero();
+            assertThat(Tensors.toFloats(run.model().parameters().get(0).tensor()))
+                    .isEqualTo(trained);
+            run.trainer().run();
+        }
+        try (var run = TrainRun.of(config(other))) {
+            assertThat(run.trainer().step()).isEqualTo(6);
+            assertThat(Tensors.toFloats(run.model().parameters().get(0).tensor()))
+                    .isNotEqualTo(trained);
+        }
+        assertThatThrownBy(() ->
+                        TrainRun.of(config("init_from=" + first, "vocab_path=gpt2", "workdir=" + folder.resolve("x"))))
+                .hasMessageContaining("was trained with another tokenizer than vocab_path gpt2");
+    }
+
     @Test
     void severalSourcesAreMixedByWeight() throws Exception {
         Path json = Files.writeString(folder.resolve("a.jsonl"), "{\"body\":\"x y z\"}\n".repeat(20) + "broken\n");
@@ -160,6 +189,10 @@ class TrainRunTest {
             value = {
                 "train_data=[] | No train_data",
                 "opt.optimizer=adamm | opt.optimizer \"adamm\" is unknown: adamw, adafactor, lion or muon",
+                "opt.b1=0.9 opt.optimizer=adafactor | opt.b1 goes with adamw, lion, muon",
+                "opt.decay_steps=3 opt.decay_type=linear | opt.decay_steps goes with the decay_type cosine",
+                "opt.weight_decay_exclusion_names=[\"scale\"] | no parameter's name contains \"scale\", they are [embed",
+                "opt.layerwise_lr_multiplier={\"kernel\":3} | no parameter's name contains \"kernel\"",
                 "opt.decay_type=cosin | opt.decay_type \"cosin\" is unknown",
                 "opt.decay_type=constant_linear_decay_200p | does not fit into 6 steps",
                 "opt.warmup_steps=9 | A warmup of 9 steps does not fit into 6",

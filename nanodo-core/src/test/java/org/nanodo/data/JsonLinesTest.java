@@ -78,7 +78,7 @@ class JsonLinesTest {
                 "{\"text\":\"cut          | is not JSON: Unexpected end-of-input",
                 "{\"text\":\"a\"          | is not JSON: Unexpected end-of-input",
                 "{\"text\":\"a\"} {}      | has more than one JSON object",
-                "[\"text\"]               | is not a JSON object",
+                "[\"text\"]               | begins a JSON array",
                 "\"text\"                 | is not a JSON object",
                 "{\"texts\":\"a\",\"n\":1}| has no field \"text\", only texts, n",
                 "{\"text\":17}            | field \"text\" is not a string but 17",

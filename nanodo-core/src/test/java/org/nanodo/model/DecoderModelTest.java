@@ -148,7 +148,8 @@ class DecoderModelTest {
     @Test
     void filesThatCannotBeAModelAreNamed() throws Exception {
         Path saved = folder.resolve("model");
-        assertThatThrownBy(() -> DecoderModel.load(saved)).hasMessageContaining("not a saved model");
+        assertThatThrownBy(() -> DecoderModel.load(saved)).hasMessageContaining("model does not exist");
+        assertThatThrownBy(() -> DecoderModel.load(folder)).hasMessageContaining("not a saved model");
         model.save(saved);
         byte[] whole = Files.readAllBytes(saved.resolve("model.safetensors"));
         Files.write(saved.resolve("model.safetensors"), Arrays.copyOf(whole, whole.length - 100));

@@ -276,7 +276,7 @@ class TrainerTest {
                         .build()) {
             assertThatThrownBy(trainer::resume)
                     .hasMessageContaining("other data")
-                    .hasMessageContaining("fingerprint");
+                    .hasMessageContaining("the corpus was");
         }
     }
 
@@ -475,7 +475,7 @@ class TrainerTest {
                         .build()) {
             assertThatThrownBy(trainer::resume)
                     .hasMessageContaining("other data")
-                    .hasMessageContaining("length=24");
+                    .hasMessageContaining("tokens a row was 24, is 20.");
         }
     }
 

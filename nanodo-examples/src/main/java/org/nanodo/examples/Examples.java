@@ -2,6 +2,7 @@ package org.nanodo.examples;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import org.nanodo.train.DivergedException;
 import picocli.CommandLine;
 
 /** What the mains have in common. */
@@ -29,7 +30,8 @@ final class Examples {
                     if (e instanceof IOException
                             || e instanceof UncheckedIOException
                             || e instanceof IllegalArgumentException
-                            || e instanceof IllegalStateException) {
+                            || e instanceof IllegalStateException
+                            || e instanceof DivergedException) {
                         line.getErr().println(e.getMessage());
                         return 1;
                     }

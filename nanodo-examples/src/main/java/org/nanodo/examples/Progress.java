@@ -10,7 +10,10 @@ import org.nanodo.train.Metrics;
 
 /** Shows a run: as a bar with the time left on a terminal, as a line now and then elsewhere. */
 final class Progress implements Consumer<Metrics>, AutoCloseable {
+    private static final long SILENCE = 20_000_000_000L;
+
     private final long steps;
+    private long shown; // in nanoseconds
     private boolean started;
     private ProgressBar bar;
     private double loss = Double.NaN; // both smoothed over some 20 steps
@@ -61,7 +64,8 @@ final class Progress implements Consumer<Metrics>, AutoCloseable {
         if (bar != null) {
             bar.setExtraMessage(now + evaluated);
             bar.stepTo(metrics.step());
-        } else if (metrics.step() % Math.max(1, steps / 20) == 0) {
+        } else if (metrics.step() % Math.max(1, steps / 20) == 0 || System.nanoTime() - shown > SILENCE) {
+            shown = System.nanoTime();
             System.out.println("step " + metrics.step() + " of " + steps + "  " + now);
         }
     }

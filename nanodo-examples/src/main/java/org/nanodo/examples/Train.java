@@ -36,6 +36,15 @@ public final class Train implements Callable<Integer> {
         Examples.main(new Train(), args);
     }
 
+    private static void tellEnd(long step, TrainConfig config) {
+        long steps = config.opt().numTrainSteps();
+        if (step < steps) {
+            System.out.printf(
+                    "Ended after %d of %d steps: it was stopped%s%n",
+                    step, steps, config.trainEpochs() == null ? "" : ", or train_epochs are over");
+        }
+    }
+
     @Override
     public Integer call() throws IOException {
         TrainConfig config = file == null ? ConfigReader.of(overrides) : ConfigReader.read(file, overrides);
@@ -50,9 +59,16 @@ public final class Train implements Callable<Integer> {
                 System.out.printf(
                         "Model: %,d parameters. Checkpoints and metrics: %s%n",
                         run.model().parameterCount(), config.workdir());
+                if (run.trainer().step() > 0) {
+                    System.out.println("Going on after step " + run.trainer().step());
+                }
                 progress.startFrom(run.trainer().step());
             }
             run.trainer().run();
+            if (run.isFirstRank()) {
+                progress.close();
+                tellEnd(run.trainer().step(), config);
+            }
         }
         return 0;
     }
