@@ -39,9 +39,9 @@ public final class AtomicDirectory {
             var folder = new NewFolder(unfinished);
             writer.write(folder);
             folder.writeManifest();
-            force(unfinished, StandardOpenOption.READ);
+            force(unfinished);
             Files.move(unfinished, directory, StandardCopyOption.ATOMIC_MOVE);
-            force(directory.getParent(), StandardOpenOption.READ);
+            force(directory.getParent());
         } catch (IOException | RuntimeException | Error e) {
             try {
                 delete(unfinished);
@@ -79,11 +79,11 @@ public final class AtomicDirectory {
         }
     }
 
-    static void force(Path path, StandardOpenOption option) throws IOException {
-        if (Files.isDirectory(path) && System.getProperty("os.name").startsWith("Windows")) {
+    private static void force(Path directory) throws IOException {
+        if (System.getProperty("os.name").startsWith("Windows")) {
             return; // Windows opens no folders, and its renames are durable without
         }
-        try (var channel = FileChannel.open(path, option)) {
+        try (var channel = FileChannel.open(directory, StandardOpenOption.READ)) {
             channel.force(true);
         }
     }

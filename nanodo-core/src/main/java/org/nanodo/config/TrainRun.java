@@ -10,6 +10,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.function.Consumer;
 import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.data.DocumentSource;
 import org.nanodo.data.Mixture;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
@@ -201,10 +202,11 @@ public final class TrainRun implements AutoCloseable {
                 "No train_data: name at least one source, as in --set 'train_data=[{\"path\":\"corpus\"}]'");
         Mixture mixture = null;
         if (config.evalSplit() > 0) {
-            Check.that(
-                    config.trainData().size() == 1 && config.trainData().get(0).open() instanceof TextSource,
-                    "eval_split holds out part of one source of texts: with others, name eval_data");
-            var split = ((TextSource) config.trainData().get(0).open()).split(config.evalSplit(), config.seed());
+            String otherwise = "eval_split holds out part of one source of texts: with others, name eval_data";
+            Check.that(config.trainData().size() == 1, otherwise);
+            DocumentSource source = config.trainData().get(0).open();
+            Check.that(source instanceof TextSource, otherwise);
+            var split = ((TextSource) source).split(config.evalSplit(), config.seed());
             mixture = Mixture.of(split.train(), 1);
             evaluate(builder, "", PackedDataset.of(split.validation()));
         } else {

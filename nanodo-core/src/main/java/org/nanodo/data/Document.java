@@ -18,6 +18,15 @@ public record Document(String name, String text, int malformed) {
         return new Document(name, text, text.indexOf(REPLACEMENT) < 0 ? 0 : countMalformed(bytes));
     }
 
+    /** Decodes UTF-8. @throws CorruptDocumentException if it is something else */
+    static Document decodeStrictly(String name, byte[] bytes) throws CorruptDocumentException {
+        Document document = decode(name, bytes);
+        if (document.malformed > 0) {
+            throw new CorruptDocumentException(name + " is not UTF-8 in " + document.malformed + " places");
+        }
+        return document;
+    }
+
     private static int countMalformed(byte[] bytes) {
         var decoder = StandardCharsets.UTF_8.newDecoder();
         var in = ByteBuffer.wrap(bytes);

@@ -13,6 +13,22 @@ public interface DocumentReader extends Closeable {
     @Override
     default void close() throws IOException {}
 
+    /** Reads by {@code next}, which takes its documents from this one, and closes this one. */
+    default DocumentReader reading(DocumentReader next) {
+        DocumentReader all = this;
+        return new DocumentReader() {
+            @Override
+            public UnreadDocument next() throws IOException {
+                return next.next();
+            }
+
+            @Override
+            public void close() throws IOException {
+                all.close();
+            }
+        };
+    }
+
     static DocumentReader of(UnreadDocument... documents) {
         Iterator<UnreadDocument> rest = Arrays.asList(documents).iterator();
         return () -> rest.hasNext() ? rest.next() : null;

@@ -138,10 +138,7 @@ final class JsonLines implements DocumentReader {
 
         @Override
         public Document read() throws CorruptDocumentException {
-            Document whole = Document.decode(name, json);
-            if (whole.malformed() > 0) {
-                throw new CorruptDocumentException(name + " is not UTF-8 in " + whole.malformed() + " places");
-            }
+            Document whole = Document.decodeStrictly(name, json);
             try (JsonParser parser = JSON.createParser(whole.text())) {
                 return new Document(name, text(parser), 0);
             } catch (JsonProcessingException e) {

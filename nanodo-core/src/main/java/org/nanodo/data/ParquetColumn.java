@@ -110,11 +110,7 @@ final class ParquetColumn implements DocumentReader {
             if (utf8 == null) {
                 throw new CorruptDocumentException(name + " has no \"" + column + "\": it is null");
             }
-            Document document = Document.decode(name, utf8);
-            if (document.malformed() > 0) {
-                throw new CorruptDocumentException(name + " is not UTF-8 in " + document.malformed() + " places");
-            }
-            return document;
+            return Document.decodeStrictly(name, utf8);
         }
     }
 }

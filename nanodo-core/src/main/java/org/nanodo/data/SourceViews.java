@@ -66,21 +66,13 @@ final class SourceViews {
             DocumentReader all = source.open(shard);
             var random = new SplittableRandom(
                     new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~shard).nextLong());
-            return new DocumentReader() {
-                @Override
-                public UnreadDocument next() throws IOException {
-                    UnreadDocument document = all.next();
-                    while (document != null && random.nextDouble() < validationFraction != validation) {
-                        document = all.next();
-                    }
-                    return document;
+            return all.reading(() -> {
+                UnreadDocument document = all.next();
+                while (document != null && random.nextDouble() < validationFraction != validation) {
+                    document = all.next();
                 }
-
-                @Override
-                public void close() throws IOException {
-                    all.close();
-                }
-            };
+                return document;
+            });
         }
 
         @Override
@@ -108,18 +100,10 @@ final class SourceViews {
         @Override
         public DocumentReader open(int shard) throws IOException {
             DocumentReader all = source.open(shard);
-            return new DocumentReader() {
-                @Override
-                public UnreadDocument next() throws IOException {
-                    UnreadDocument document = all.next();
-                    return document == null ? null : new Skippable(document);
-                }
-
-                @Override
-                public void close() throws IOException {
-                    all.close();
-                }
-            };
+            return all.reading(() -> {
+                UnreadDocument document = all.next();
+                return document == null ? null : new Skippable(document);
+            });
         }
 
         private final class Skippable implements UnreadDocument {
