@@ -35,7 +35,8 @@ class BadInputTest {
     }
 
     static Stream<Case> cases() {
-        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models()).flatMap(List::stream);
+        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models())
+                .flatMap(List::stream);
     }
 
     @ParameterizedTest
@@ -43,7 +44,10 @@ class BadInputTest {
     void isAnErrorThatNamesIt(Case bad) {
         Throwable thrown = catchThrowable(bad.input());
         assertThat(thrown).isInstanceOf(bad.exception());
-        assertThat(thrown.getMessage()).contains(bad.message()).hasSizeLessThan(600).doesNotContain("frame #");
+        assertThat(thrown.getMessage())
+                .contains(bad.message())
+                .hasSizeLessThan(600)
+                .doesNotContain("frame #");
     }
 
     private static List<Case> tokenizers() {

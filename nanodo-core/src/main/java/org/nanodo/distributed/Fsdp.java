@@ -7,6 +7,7 @@ import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.data.Batch;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelUse;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
@@ -83,6 +84,7 @@ public final class Fsdp implements Engine, AutoCloseable {
     private final Collectives ranks;
     private final Units units;
     private final SingleDevice walk;
+    private boolean closed;
 
     private Fsdp(LanguageModel model, Options options) {
         ranks = options.ranks;
@@ -157,9 +159,18 @@ public final class Fsdp implements Engine, AutoCloseable {
         return units.traffic();
     }
 
-    /** Frees this rank's part. The model cannot be used afterwards. */
+    /**
+     * Frees this rank's part. The model cannot be used afterwards. Closing it again does nothing.
+     *
+     * @throws IllegalStateException if another thread trains the model
+     */
     @Override
     public void close() {
-        units.all().forEach(Unit::close);
+        if (!closed) {
+            try (var use = ModelUse.training(parameters())) {
+                closed = true;
+                units.all().forEach(Unit::close);
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ import org.nanodo.runtime.Storages;
 /**
  * Where a parameter is in the whole of its unit.
  *
- * @param tensor the parameter's
+ * @param tensor a handle on the parameter's
  * @param start its first element
  * @param cast the leaf that stands for it in a computation of another type; null in a float32 model
  */
@@ -40,6 +40,7 @@ record Place(Parameter parameter, Tensor tensor, long start, Tensor cast) {
     }
 
     void close() {
+        tensor.close();
         if (cast != null) {
             cast.close();
         }

@@ -49,7 +49,7 @@ final class Unit implements AutoCloseable {
                     var off = Grad.off()) {
                 takeShard(parameter, start);
                 Tensor cast = type == ScalarType.Float ? null : cast(parameter);
-                var place = new Place(parameter, parameter.tensor(), start, cast);
+                var place = new Place(parameter, Scope.keep(new Tensor(parameter.tensor())), start, cast);
                 place.drop();
                 places.add(place);
             }

@@ -20,6 +20,7 @@ final class Decoder implements AutoCloseable {
     private final LanguageModel model;
     private final int capacity;
     private final List<Cache> caches = new ArrayList<>();
+    private final List<Parameter> held = new ArrayList<>();
     private int[] padding_B;
     private int length;
     private Tensor positions_BxL;
@@ -30,8 +31,13 @@ final class Decoder implements AutoCloseable {
         this.model = model;
         this.capacity = capacity;
         try (var off = Grad.off()) {
-            model.parameters()
-                    .forEach(parameter -> parameter.hold(model.config().dtype()));
+            for (Parameter parameter : model.parameters()) {
+                parameter.hold(model.config().dtype());
+                held.add(parameter);
+            }
+        } catch (RuntimeException e) {
+            close();
+            throw e;
         }
         for (int i = 0; i < model.blocks().size(); i++) {
             caches.add(new Cache());
@@ -146,6 +152,8 @@ final class Decoder implements AutoCloseable {
     @Override
     public void close() {
         caches.forEach(Cache::close);
-        model.parameters().forEach(Parameter::release);
+        caches.clear();
+        held.forEach(Parameter::release);
+        held.clear();
     }
 }

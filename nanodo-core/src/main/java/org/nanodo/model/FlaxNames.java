@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Scope;
 
 /** NanoDO's own (flax) parameter names. The shapes are the same as ours, so weights pass over as they are. */
 public final class FlaxNames {
@@ -68,9 +69,12 @@ public final class FlaxNames {
      * @param prefix what stands before each name, {@code "params."}, say
      */
     public static void save(DecoderModel model, Path path, String prefix) throws IOException {
-        var tensors = new LinkedHashMap<String, Tensor>();
-        model.parameters().forEach(p -> tensors.put(prefix + of(p.name()), p.tensor()));
-        Safetensors.write(path, tensors, Map.of());
+        try (var use = ModelUse.inference(model.parameters());
+                var scope = Scope.open()) {
+            var tensors = new LinkedHashMap<String, Tensor>();
+            model.parameters().forEach(p -> tensors.put(prefix + of(p.name()), p.tensor()));
+            Safetensors.write(path, tensors, Map.of());
+        }
     }
 
     private static long[] shape(Path path, Safetensors file, String name, int dimensions) throws CorruptFileException {

@@ -113,7 +113,7 @@ public final class Generation {
         Sampler pick = sampler != null ? sampler : Sampler.of(temperature, topK, topP);
         int longest = prompts.stream().mapToInt(prompt -> prompt.length).max().orElseThrow();
         int most = Math.max(1, model.config().L() - 1);
-        if (!sliding && longest + maxTokens - 1 > most) {
+        if (!sliding && (long) longest + maxTokens - 1 > most) {
             throw new IllegalArgumentException("A prompt of " + longest + " tokens and " + maxTokens
                     + " new ones outgrow the " + most + " that this model of L="
                     + model.config().L() + " continues: ask for fewer, or let the text slide");
@@ -124,17 +124,20 @@ public final class Generation {
         boolean[] ended = new boolean[B];
         var random = new RandomGenerator[B];
         for (int b = 0; b < B; b++) {
-            int[] prompt = prompts.get(b);
-            rows[b] = Arrays.copyOf(prompt, prompt.length + maxTokens);
-            lengths[b] = prompt.length;
+            rows[b] = prompts.get(b).clone();
+            lengths[b] = rows[b].length;
             random[b] = new SplittableRandom(seed + b);
         }
         int heard = listener == null ? 0 : tokenizer.decode(prompts.get(0)).length();
-        try (var decoder = new Decoder(model, Math.min(most, longest + maxTokens))) {
+        try (var use = ModelUse.inference(model.parameters());
+                var decoder = new Decoder(model, (int) Math.min(most, (long) longest + maxTokens))) {
             for (int n = 0; n < maxTokens && !all(ended); n++) {
                 float[][] logits = decoder.logits(rows, lengths);
                 for (int b = 0; b < B; b++) {
-                    int next = ended[b] ? tokenizer.eosId() : pick.sample(logits[b], random[b]);
+                    int next = ended[b] ? tokenizer.eosId() : next(pick, logits[b], random[b]);
+                    if (lengths[b] == rows[b].length) {
+                        rows[b] = Arrays.copyOf(rows[b], 2 * lengths[b]);
+                    }
                     rows[b][lengths[b]++] = next;
                     ended[b] |= next == tokenizer.eosId();
                 }
@@ -148,6 +151,24 @@ public final class Generation {
             all.add(Arrays.copyOf(rows[b], end(rows[b], prompts.get(b).length, lengths[b])));
         }
         return all;
+    }
+
+    /** @throws IllegalStateException if the logits are not finite, or the sampler gives what is no token */
+    private int next(Sampler pick, float[] logits, RandomGenerator random) {
+        float max = Float.NEGATIVE_INFINITY;
+        for (float logit : logits) {
+            max = Math.max(max, logit); // NaN if one is
+        }
+        if (!Float.isFinite(max)) {
+            throw new IllegalStateException("The largest of the model's logits is " + max
+                    + ": its parameters are not finite, or too large, as after a training that diverged");
+        }
+        int next = pick.sample(logits, random);
+        if (next < 0 || next >= logits.length) {
+            throw new IllegalStateException(
+                    "The sampler gave " + next + ", which is no token id: they are 0 to " + (logits.length - 1));
+        }
+        return next;
     }
 
     /** Tells the listener what is new, and returns the characters told so far. */

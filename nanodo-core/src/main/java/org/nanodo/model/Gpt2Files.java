@@ -95,7 +95,8 @@ public final class Gpt2Files {
 
     /** Writes a new folder. Its config names this library's epsilon, 1e-6, so that the logits are the same there. */
     public static void save(DecoderModel model, Path directory) throws IOException {
-        try (var scope = Scope.open();
+        try (var use = ModelUse.inference(model.parameters());
+                var scope = Scope.open();
                 var off = Grad.off()) {
             AtomicDirectory.create(
                     directory,

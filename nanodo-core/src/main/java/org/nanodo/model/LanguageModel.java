@@ -16,6 +16,11 @@ import org.nanodo.runtime.Tensors;
 /**
  * A decoder as the trainer sees it: embed, blocks, head. Whoever runs these three in order may keep, drop, recompute or
  * gather in between what it likes; {@link #forward} is the plain way.
+ *
+ * <p>Threads: any number may infer with one model at the same time, each in calls of its own. While a trainer runs, only
+ * its thread may: calls on others are refused. A closed model still tells its config and the names and shapes of its
+ * parameters; all that needs their values is answered by an {@link IllegalStateException}, calls under way included, whose
+ * memory stays until they have ended.
  */
 public interface LanguageModel extends AutoCloseable {
     /** A function of the residual stream, x_BxLxD to x_BxLxD, with parameters. */
@@ -61,7 +66,10 @@ public interface LanguageModel extends AutoCloseable {
     /** The output embedding, VxD, that {@link #head} multiplies with. */
     Parameter outEmbed();
 
-    /** Frees the parameters. The model cannot be used afterwards. */
+    /**
+     * Frees the parameters, at once or when the calls that use them have ended. The model cannot be used afterwards. Closing
+     * it again does nothing.
+     */
     @Override
     default void close() {
         parameters().forEach(Parameter::close);
@@ -107,14 +115,16 @@ public interface LanguageModel extends AutoCloseable {
      * {@link Grad#off()}.
      */
     default Tensor forward(Tensor y_BxL) {
-        try (var scope = Scope.open()) {
+        try (var use = ModelUse.inference(parameters());
+                var scope = Scope.open()) {
             return scope.export(head(hidden(y_BxL)));
         }
     }
 
     /** The residual stream after the last block, y_BxL to y_BxLxD: what {@link #head} takes. */
     default Tensor hidden(Tensor y_BxL) {
-        try (var scope = Scope.open()) {
+        try (var use = ModelUse.inference(parameters());
+                var scope = Scope.open()) {
             return scope.export(hidden(embed(y_BxL), block -> Attention.CAUSAL));
         }
     }
@@ -144,7 +154,8 @@ public interface LanguageModel extends AutoCloseable {
             throw new IllegalArgumentException(
                     tokens.length + " tokens: the probability of the next one needs at least two");
         }
-        try (var scope = Scope.open();
+        try (var use = ModelUse.inference(parameters());
+                var scope = Scope.open();
                 var off = Grad.off()) {
             Tensor y_1xL = Tensors.ids(device(), tokens, 1, tokens.length);
             Tensor logp_LxV = torch.log_softmax(forward(y_1xL), -1).squeeze(0);

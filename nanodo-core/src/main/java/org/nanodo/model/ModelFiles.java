@@ -38,7 +38,10 @@ public final class ModelFiles {
     private ModelFiles() {}
 
     static void save(LanguageModel model, Path directory) throws IOException {
-        AtomicDirectory.create(directory, add(new Contents(), model, model.parameters()));
+        try (var use = ModelUse.inference(model.parameters());
+                var scope = Scope.open()) {
+            AtomicDirectory.create(directory, add(new Contents(), model, model.parameters()));
+        }
     }
 
     /** What a folder has to hold of a model, whose parameters may be those of one rank. */
@@ -109,7 +112,9 @@ public final class ModelFiles {
     /** Reads the parameters that a rank has, or all, over those of a model of the same sizes. */
     public static void loadInto(LanguageModel model, List<Parameter> parameters, Path directory) throws IOException {
         checkSizes(model, directory);
-        try (var tensors = TensorSet.open(directory, TENSORS)) {
+        try (var use = ModelUse.training(parameters);
+                var scope = Scope.open();
+                var tensors = TensorSet.open(directory, TENSORS)) {
             for (Parameter parameter : parameters) {
                 tensors.require(parameter.name(), parameter.slice()); // all of them, before any is read
             }

@@ -4,11 +4,8 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.bytedeco.pytorch.Generator;
-import org.bytedeco.pytorch.global.torch;
 import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
@@ -20,12 +17,11 @@ import org.nanodo.data.Position;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
-import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 
 /**
- * A checkpoint's folder: model, tokenizer, the {@link TensorSet} {@code optimizer} with the moments and the state of LibTorch's
- * random numbers, and this record as {@code run.json}.
+ * A checkpoint's directory: model, tokenizer, the {@link TensorSet} {@code optimizer} with the moments, and this record as
+ * {@code run.json}. Random numbers have no state: each step seeds them anew.
  *
  * @param step updates made
  * @param tokens targets learnt from
@@ -36,7 +32,6 @@ import org.nanodo.runtime.Scope;
 record RunState(long step, double tokens, Position position, DataShape data, String library) {
     private static final String RUN = "run.json";
     private static final String OPTIMIZER = "optimizer";
-    private static final String RANDOM = "random_state";
 
     /** All that a data position depends on. */
     record DataShape(
@@ -84,12 +79,10 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
 
     /** What the engine's rank writes of a checkpoint. */
     Contents contents(LanguageModel model, Engine engine, Tokenizer tokenizer, Map<String, Slice> optimizer) {
-        var tensors = new LinkedHashMap<>(optimizer);
-        tensors.put(RANDOM, Slice.all(torch.getDefaultCPUGenerator().get_state()));
         var contents = new Contents(engine.ranks().rank(), engine.ranks().world());
         return ModelFiles.add(contents, model, engine.parameters(), tokenizer)
                 .json(RUN, this)
-                .tensors(OPTIMIZER, tensors);
+                .tensors(OPTIMIZER, optimizer);
     }
 
     /** Reads a checkpoint, or what the engine's rank needs of it, over a model and an optimizer's state. */
@@ -123,8 +116,6 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             for (var moment : optimizer.entrySet()) {
                 tensors.readInto(moment.getKey(), moment.getValue());
             }
-            Generator random = torch.getDefaultCPUGenerator();
-            random.set_state(tensors.read(RANDOM, Device.cpu()));
         }
         return state;
     }

@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Batch;
 import org.nanodo.model.Attention;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelUse;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Operator;
@@ -35,6 +36,7 @@ public final class SingleDevice implements Engine {
     private final LanguageModel model;
     private final Residency residency;
     private final int chunk;
+    private final List<Parameter> held = new ArrayList<>();
 
     SingleDevice(LanguageModel model) {
         this(model, Residency.ALWAYS);
@@ -61,9 +63,11 @@ public final class SingleDevice implements Engine {
     public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
-        if (residency == Residency.ALWAYS) {
-            parameters()
-                    .forEach(parameter -> parameter.hold(model.config().dtype())); // until the gradients are cleared
+        if (residency == Residency.ALWAYS && held.isEmpty()) {
+            for (Parameter parameter : parameters()) { // until the gradients are cleared
+                parameter.hold(model.config().dtype());
+                held.add(parameter);
+            }
         }
         try (var scope = Scope.open()) {
             // All that is copied to the device goes there before it is busy: a copy waits for what came before.
@@ -163,7 +167,9 @@ public final class SingleDevice implements Engine {
 
     @Override
     public float[] tokenLosses(Batch batch) {
-        try (var scope = Scope.open();
+        boolean sharded = residency != Residency.ALWAYS; // its parameters come and go on this thread
+        try (var use = ModelUse.inference(sharded ? List.of() : parameters());
+                var scope = Scope.open();
                 var off = Grad.off()) {
             Attention attention = attention(batch);
             residency.enter(Residency.ROOT, Pass.FORWARD);
@@ -210,8 +216,9 @@ public final class SingleDevice implements Engine {
 
     @Override
     public void clearGradients() {
+        held.forEach(Parameter::release);
+        held.clear();
         for (Parameter parameter : parameters()) {
-            parameter.release();
             if (parameter != model.outEmbed()) {
                 parameter.tensor().mutable_grad().reset();
             } else if (parameter.tensor().grad().defined()) {

@@ -2,8 +2,10 @@ package org.nanodo.train;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.Optional;
+import java.util.SplittableRandom;
 import java.util.function.Predicate;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -14,6 +16,7 @@ import org.nanodo.data.Batch;
 import org.nanodo.data.BatchIterator;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelUse;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
@@ -25,9 +28,9 @@ import org.nanodo.train.StepMetrics.Pending;
 /**
  * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
  *
- * <p>Threads: one thread builds, resumes, runs and closes a trainer, and nobody else may use its model meanwhile; listeners
- * are called on that thread. {@link #stop} and {@link #step} are for any thread. Trainers of different models may run at the
- * same time, but they share the processor's threads.
+ * <p>Threads: while one thread resumes or runs a trainer, others may only ask for its {@link #step}, {@link #stop} it or
+ * {@link #close} it; listeners are called on the thread that runs, which alone may use the model meanwhile. Trainers of
+ * different models may run at the same time, but they share the processor's threads and LibTorch's random numbers.
  */
 public final class Trainer implements AutoCloseable {
     private final LanguageModel model;
@@ -47,6 +50,8 @@ public final class Trainer implements AutoCloseable {
     private boolean allStop; // what the ranks have agreed on
     private boolean failed;
     private Pending pending;
+    private Thread user; // of what only one thread at a time may call
+    private boolean closed;
 
     Trainer(TrainerBuilder options) {
         this.options = options;
@@ -107,16 +112,47 @@ public final class Trainer implements AutoCloseable {
 
     /** One that fails may have read some of the parameters, or another rank may: no run goes on from there. */
     private Trainer goOnFrom(Reading checkpoint) throws IOException {
-        boolean before = failed;
-        failed = true;
-        Optional<RunState> state = checkpoint.read();
-        failed = before && state.isEmpty();
-        if (state.isPresent()) {
-            step = state.get().step();
-            stepMetrics.tokensSeen(state.get().tokens());
-            Tensors.fill(broken, 0);
+        begin();
+        try (var use = training()) {
+            boolean before = failed;
+            failed = true;
+            Optional<RunState> state = checkpoint.read();
+            failed = before && state.isEmpty();
+            if (state.isPresent()) {
+                step = state.get().step();
+                stepMetrics.tokensSeen(state.get().tokens());
+                Tensors.fill(broken, 0);
+            }
+            return this;
+        } finally {
+            end();
         }
-        return this;
+    }
+
+    /** Keeps other threads from using the model, and whoever closes it from freeing it, while this thread changes it. */
+    private ModelUse training() {
+        var parameters = new ArrayList<>(model.parameters());
+        parameters.addAll(engine.parameters());
+        return ModelUse.training(parameters);
+    }
+
+    private synchronized void begin() {
+        if (closed) {
+            throw new IllegalStateException("This trainer is closed: build a new one");
+        }
+        if (user != null) {
+            throw new IllegalStateException(
+                    "This trainer is in use by the thread \"" + user.getName() + "\": wait for its end");
+        }
+        user = Thread.currentThread();
+    }
+
+    private synchronized void end() {
+        user = null;
+        if (closed) {
+            free();
+            notifyAll();
+        }
     }
 
     /**
@@ -128,6 +164,15 @@ public final class Trainer implements AutoCloseable {
      * @throws IOException if a checkpoint cannot be written: those before it stay
      */
     public void run() throws IOException {
+        begin();
+        try (var use = training()) {
+            runFromHere();
+        } finally {
+            end();
+        }
+    }
+
+    private void runFromHere() throws IOException {
         if (failed) {
             throw new IllegalStateException(
                     "This run has failed in the middle of a step, or could not be resumed: go back to its newest "
@@ -215,6 +260,7 @@ public final class Trainer implements AutoCloseable {
             int rows = batch.B() / options.microBatches;
             engine.begin(options.microBatches);
             for (int from = 0; from < batch.B(); from += rows) {
+                seedRandomNumbers(from / rows);
                 try (var on = Grad.on()) {
                     loss = engine.lossAndGradients(batch.rows(from, from + rows), options.loss, clock)
                             .add_(loss);
@@ -239,6 +285,18 @@ public final class Trainer implements AutoCloseable {
             Tensor sums_6 = Scope.keep(torch.cat(new TensorVector(sums_5, norm.view(1)), 0));
             return new Pending(step + 1, learningRate, clock.read(), sums_6, internal);
         }
+    }
+
+    /**
+     * Seeds LibTorch's random numbers, which a loss may draw, by the data's seed, the step, the rank and the micro-batch. A
+     * resumed run thus draws what one that never stopped would, and no checkpoint has to keep their state.
+     */
+    private void seedRandomNumbers(long microBatch) {
+        long seed = options.data.seed();
+        for (long part : new long[] {step, ranks.rank(), microBatch}) {
+            seed = new SplittableRandom(seed).nextLong() + part; // hashed first: seed 1, step 2 is not seed 2, step 1
+        }
+        torch.manual_seed(seed);
     }
 
     /** @return the internal metrics, still on the device, or null if this step has none */
@@ -326,9 +384,36 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** Waits for the last checkpoint, closes writers, frees the optimizer's state and stops the data thread. The model stays open. */
+    /**
+     * Waits for the last checkpoint, closes writers, frees the optimizer's state and stops the data thread. The model stays
+     * open. A run on another thread is stopped and waited for; called by a listener, it stops the run and takes effect at its
+     * end. Closing again does nothing.
+     */
     @Override
-    public void close() {
+    public synchronized void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        if (user == null) {
+            free();
+            return;
+        }
+        stop();
+        boolean interrupted = false;
+        while (user != null && user != Thread.currentThread()) {
+            try {
+                wait();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void free() {
         checkpoints.close();
         batches.close();
         optimizer.close();

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
@@ -226,21 +227,43 @@ class TrainerTest {
         return Trainer.of(model).data(DATA).steps(steps).schedule(Schedule.constant(1e-2));
     }
 
-    /** A loss may draw random numbers of LibTorch's: their state is part of a checkpoint. */
+    /** Whatever the process has drawn before, a loss draws the same in two runs of one seed, and in one that was resumed. */
     @Test
-    void randomNumbersGoOnToo() throws Exception {
+    void aLossThatDrawsIsSeededByTheRunAndResumes() throws Exception {
         Loss noisy = (logits_TxV, targets_T, weights_T) ->
                 Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T.mul(torch.rand_like(weights_T)));
+        UnaryOperator<TrainerBuilder> options =
+                trainer -> trainer.loss(noisy).accumulate(2).checkpoints(workdir.resolve("a"), 3, 1);
         torch.manual_seed(1);
-        Map<String, Tensor> expected = train(config(false), 6, trainer -> trainer.loss(noisy));
-        torch.manual_seed(1);
-        train(config(false), 3, trainer -> trainer.loss(noisy).checkpoints(workdir));
+        Map<String, Tensor> expected = train(config(false), 6, options);
         torch.manual_seed(2);
+        train(config(false), 3, trainer -> options.apply(trainer).checkpoints(workdir.resolve("b")));
+        torch.manual_seed(3);
         try (var model = DecoderModel.create(config(false), 9);
-                var trainer = builder(model, 6).loss(noisy).checkpoints(workdir).build()) {
+                var trainer = options.apply(builder(model, 6))
+                        .checkpoints(workdir.resolve("b"))
+                        .build()) {
             trainer.resume().run();
             assertSameBits(parameters(model), expected);
         }
+        for (String file : List.of("model", "optimizer")) { // a state of random numbers would differ
+            Path name = Path.of("step_00000006", file + ".safetensors");
+            assertThat(workdir.resolve("b").resolve(name))
+                    .hasSameBinaryContentAs(workdir.resolve("a").resolve(name));
+        }
+    }
+
+    @Test
+    void eachStepAndMicroBatchDrawsItsOwnNumbers() throws Exception {
+        var drawn = new ArrayList<Double>();
+        Loss drawing = (logits_TxV, targets_T, weights_T) -> {
+            drawn.add(torch.rand(1).item_double());
+            return Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T);
+        };
+        train(config(false), 3, trainer -> trainer.loss(drawing).accumulate(4));
+        assertThat(drawn).hasSize(12).doesNotHaveDuplicates();
+        train(config(false), 1, trainer -> trainer.data(DATA.shuffle(6)).loss(drawing));
+        assertThat(drawn).doesNotHaveDuplicates();
     }
 
     @Test
