@@ -3,19 +3,39 @@ package org.nanodo;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.assertj.core.api.ThrowingConsumer;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.TextSource;
+import org.nanodo.data.Tokenizer;
+import org.nanodo.model.DecoderModel;
+import org.nanodo.model.Generation;
+import org.nanodo.model.ModelFactory;
+import org.nanodo.model.TransformerConfig;
+import org.nanodo.runtime.Tensors;
+import org.nanodo.train.DivergedException;
+import org.nanodo.train.Schedule;
+import org.nanodo.train.Trainer;
+import org.nanodo.train.TrainerBuilder;
 
 /**
  * What a user gets for each kind of bad input: the type of the exception, and what its message has to contain. A message is
  * one or two sentences without C++ frames.
  */
 class BadInputTest {
+    private static final Tokenizer BYTES = Tokenizer.bytes();
+    private static final PackedDataset DATA = PackedDataset.of(TextSource.of("some text to learn from"))
+            .length(16)
+            .batch(4);
+
     @TempDir
     static Path directory;
 
@@ -35,7 +55,7 @@ class BadInputTest {
     }
 
     static Stream<Case> cases() {
-        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models())
+        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models(), trainers())
                 .flatMap(List::stream);
     }
 
@@ -67,6 +87,168 @@ class BadInputTest {
     }
 
     private static List<Case> models() {
-        return List.of();
+        return List.of(
+                bad("no vocabulary", () -> TransformerConfig.builder().build(), "V (vocabulary size) is 0", "positive"),
+                bad("D that H does not divide", () -> sizes().H(3).build(), "D=32", "divisible by H=3"),
+                bad("no positions", () -> sizes().L(0).build(), "L (context length) is 0"),
+                bad("a config that is not JSON", () -> TransformerConfig.fromJson("{"), "TransformerConfig"),
+                bad("a config without a size", () -> TransformerConfig.fromJson("{}"), "D"),
+                bad("a model of an unknown name", () -> ModelFactory.named("gtp2"), "\"gtp2\"", "gpt2", "nanodo"),
+                withModel("one token", model -> model.logProbs(1), "1 tokens", "at least two"),
+                withModel("more tokens than L", model -> model.logProbs(new int[17]), "17 tokens", "L=16"),
+                withModel("an id above the vocabulary", model -> model.logProbs(1, 259), "259", "V=259"),
+                withModel("a negative id", model -> model.logProbs(-1, 1), "-1", "V=259"),
+                withModel(
+                        "an id above the vocabulary in a tensor",
+                        model -> model.forward(Tensors.ids(model.device(), new int[] {1, 259}, 1, 2)),
+                        "ids are 0 to 258",
+                        "to 259"),
+                withModel(
+                        "a row longer than L",
+                        model -> model.forward(Tensors.ids(model.device(), new int[17], 1, 17)),
+                        "17 tokens",
+                        "L=16"),
+                withModel("no prompt", model -> model.generate(BYTES), "no prompt"),
+                withModel("another vocabulary", model -> model.generate(Tokenizer.gpt2(), "a"), "50257", "V=259"),
+                withModel(
+                        "a negative temperature",
+                        model -> sample(model).temperature(-1).text(),
+                        "temperature",
+                        "-1"),
+                withModel(
+                        "a temperature of NaN",
+                        model -> sample(model).temperature(Double.NaN).text(),
+                        "NaN"),
+                withModel("top-k of 0", model -> sample(model).topK(0).text(), "top-k", "0"),
+                withModel("top-p of 0", model -> sample(model).topP(0).text(), "top-p", "0"),
+                withModel("fewer than no tokens", model -> sample(model).maxTokens(-1), "maxTokens is -1"),
+                withModel(
+                        "all the tokens that an int can count, not sliding",
+                        model -> sample(model)
+                                .sliding(false)
+                                .maxTokens(Integer.MAX_VALUE)
+                                .text(),
+                        "2147483647 new ones outgrow the 15"),
+                withModel(
+                        "a directory that exists",
+                        FileAlreadyExistsException.class,
+                        model -> model.save(directory),
+                        "exists",
+                        "choose another name"),
+                withModel(
+                        "a sampler that gives no token",
+                        IllegalStateException.class,
+                        model -> sample(model).sampler((logits, random) -> 259).text(),
+                        "259",
+                        "0 to 258"),
+                withModel(
+                        "parameters that are not numbers",
+                        IllegalStateException.class,
+                        model -> {
+                            Tensors.fill(model.outEmbed().tensor(), Double.NaN);
+                            sample(model).text();
+                        },
+                        "logits is NaN",
+                        "diverged"),
+                withModel(
+                        "parameters that are not numbers, and the likeliest token",
+                        IllegalStateException.class,
+                        model -> {
+                            Tensors.fill(model.outEmbed().tensor(), Double.NaN);
+                            sample(model).temperature(0).text();
+                        },
+                        "logits is NaN"),
+                withModel(
+                        "a closed model",
+                        IllegalStateException.class,
+                        model -> {
+                            model.close();
+                            sample(model).text();
+                        },
+                        "The model is closed"));
+    }
+
+    private static List<Case> trainers() {
+        return List.of(
+                withModel("no data", model -> Trainer.of(model).steps(1).build(), "data(PackedDataset.of"),
+                withModel("no steps", model -> Trainer.of(model).data(DATA).build(), "steps is 0"),
+                withTrainer("no micro-batch", trainer -> trainer.accumulate(0), "0 micro-batches"),
+                withTrainer(
+                        "micro-batches that do not divide",
+                        trainer -> trainer.accumulate(3),
+                        "4 rows",
+                        "3 micro-batches"),
+                withTrainer("a clip of 0", trainer -> trainer.clip(0), "clip is 0.0"),
+                withTrainer("a clip of NaN", trainer -> trainer.clip(Double.NaN), "clip is NaN"),
+                withTrainer(
+                        "checkpoints every 0 steps", trainer -> trainer.checkpoints(directory, 0, 1), "every 0 steps"),
+                withTrainer("no checkpoint to keep", trainer -> trainer.checkpoints(directory, 1, 0), "keep is 0"),
+                withTrainer("rows longer than L", trainer -> trainer.data(DATA.length(17)), "17 tokens", "L=16"),
+                withTrainer("an evaluation every 0 steps", trainer -> trainer.evaluate(DATA, 0), "every 0 steps"),
+                withTrainer(
+                        "an evaluation set of another tokenizer",
+                        trainer -> trainer.evaluate(DATA.tokenizer(Tokenizer.gpt2()), 1),
+                        "another tokenizer"),
+                withTrainer(
+                        "two evaluation sets of one name",
+                        trainer -> trainer.evaluate("a", DATA, 1).evaluate("a", DATA, 1),
+                        "\"a\""),
+                withTrainer(
+                        "a tokenizer with more ids than V",
+                        trainer -> trainer.data(DATA.tokenizer(Tokenizer.gpt2())),
+                        "50257",
+                        "V=259"),
+                withTrainer("a negative learning rate", trainer -> trainer.schedule(step -> -1), "-1.0", "step 0"),
+                withTrainer(
+                        "a learning rate that diverges",
+                        DivergedException.class,
+                        trainer -> trainer.schedule(Schedule.constant(1e30)),
+                        "was not applied",
+                        "Lower the learning rate"));
+    }
+
+    private static TransformerConfig.Builder sizes() {
+        return TransformerConfig.builder().D(32).H(4).L(16).N(1).F(32).V(259);
+    }
+
+    private static Generation sample(DecoderModel model) {
+        return model.generate(BYTES, "a").maxTokens(2);
+    }
+
+    private static Case bad(String name, ThrowingCallable input, String... message) {
+        return new Case(name, input, IllegalArgumentException.class, message);
+    }
+
+    private static Case withModel(String name, ThrowingConsumer<DecoderModel> use, String... message) {
+        return withModel(name, IllegalArgumentException.class, use, message);
+    }
+
+    private static Case withModel(
+            String name, Class<? extends Throwable> exception, ThrowingConsumer<DecoderModel> use, String... message) {
+        ThrowingCallable input = () -> {
+            try (var model = DecoderModel.create(sizes().build(), 1)) {
+                use.acceptThrows(model);
+            }
+        };
+        return new Case(name, input, exception, message);
+    }
+
+    private static Case withTrainer(String name, Consumer<TrainerBuilder> option, String... message) {
+        return withTrainer(name, IllegalArgumentException.class, option, message);
+    }
+
+    private static Case withTrainer(
+            String name, Class<? extends Throwable> exception, Consumer<TrainerBuilder> option, String... message) {
+        return withModel(
+                name,
+                exception,
+                model -> {
+                    TrainerBuilder builder = Trainer.of(model).data(DATA).steps(4);
+                    option.accept(builder);
+                    try (var trainer = builder.build()) {
+                        trainer.run();
+                    }
+                },
+                message);
     }
 }
