@@ -26,8 +26,13 @@ public final class Golden implements AutoCloseable {
 
     /** @param model of which a small one was computed */
     public Golden(String model) throws IOException, URISyntaxException {
+        this(model, "small");
+    }
+
+    /** @param kind {@code small}, or {@code runs} or {@code curve} of the original NanoDO itself */
+    public Golden(String model, String kind) throws IOException, URISyntaxException {
         path = Path.of(Golden.class
-                .getResource("/golden/" + model + "_small.safetensors")
+                .getResource("/golden/" + model + "_" + kind + ".safetensors")
                 .toURI());
         file = Safetensors.open(path);
     }
@@ -49,7 +54,11 @@ public final class Golden implements AutoCloseable {
     }
 
     public double constant(String name) {
-        return Double.parseDouble(file.metadata().get(name));
+        return Double.parseDouble(metadata(name));
+    }
+
+    public String metadata(String name) {
+        return file.metadata().get(name);
     }
 
     /** The i-th of five batches; where the next token is the pad id there is nothing to learn. */

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.nanodo.model.FlaxNames;
 import org.nanodo.model.Parameter;
 import org.nanodo.train.Adafactor;
 import org.nanodo.train.AdamW;
@@ -21,10 +22,11 @@ import org.nanodo.train.Schedule;
  *
  * @param decayType {@code cosine}, {@code linear}, {@code rsqrt}, {@code constant}, {@code constant_without_warmup}, or
  *     {@code constant_linear_decay_} and a number of steps or a percentage: {@code constant_linear_decay_20p}
- * @param decaySteps of a cosine; null for all that follow the warmup
+ * @param decaySteps of a cosine; null for all that follow the warmup. Other schedules ignore it, as the original's do
  * @param independentWeightDecay whether the decay is what each update takes off at the peak, instead of times the learning rate
- * @param weightDecayExclusionNames parameters whose name contains one of these do not decay
- * @param layerwiseLrMultiplier factors of the learning rate, by part of a parameter's name; the first that fits counts
+ * @param weightDecayExclusionNames parameters whose name contains one of these do not decay. It is either name, this
+ *     library's ({@code blocks.0.norm1}) or the path in the original ({@code blocks_0/LayerNorm_0/scale})
+ * @param layerwiseLrMultiplier factors of the learning rate, by part of either name; the first that fits counts
  * @param clipByGlobalNorm null for none
  * @param optimizer {@code adamw}, {@code adafactor}, {@code lion} or {@code muon}
  * @param b1 null, as the following, for the optimizer's own default
@@ -76,9 +78,6 @@ public record OptConfig(
     }
 
     Schedule schedule() {
-        Check.that(
-                decaySteps == null || decayType.equals("cosine"),
-                "opt.decay_steps goes with the decay_type cosine, not with " + decayType);
         return switch (decayType) {
             case "cosine" ->
                 decaySteps == null
@@ -127,13 +126,17 @@ public record OptConfig(
         parts.addAll(layerwiseLrMultiplier.keySet());
         for (String part : parts) {
             Check.that(
-                    names.stream().anyMatch(name -> name.contains(part)),
+                    names.stream().anyMatch(name -> isPartOfName(part, name)),
                     "opt: no parameter's name contains \"" + part + "\", they are "
                             + names.stream()
                                     .map(name -> name.replaceFirst("\\.\\d+\\.", ".*."))
                                     .distinct()
                                     .toList());
         }
+    }
+
+    private static boolean isPartOfName(String part, String parameter) {
+        return parameter.contains(part) || FlaxNames.path(parameter).contains(part);
     }
 
     Optimizer rule() {
@@ -184,9 +187,9 @@ public record OptConfig(
 
     private <R extends GroupedOptimizer<R>> R grouped(R rule) {
         return rule.weightDecay(independentWeightDecay ? weightDecay / peakLearningRate : weightDecay)
-                .decays(name -> weightDecayExclusionNames.stream().noneMatch(name::contains))
+                .decays(name -> weightDecayExclusionNames.stream().noneMatch(part -> isPartOfName(part, name)))
                 .multiplier(name -> layerwiseLrMultiplier.entrySet().stream()
-                        .filter(entry -> name.contains(entry.getKey()))
+                        .filter(entry -> isPartOfName(entry.getKey(), name))
                         .mapToDouble(Map.Entry::getValue)
                         .findFirst()
                         .orElse(1));

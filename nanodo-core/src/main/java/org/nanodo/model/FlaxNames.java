@@ -35,6 +35,15 @@ public final class FlaxNames {
         return path.length == 1 ? OUTSIDE.get(name) : "blocks_" + path[1] + "." + IN_BLOCK.get(path[2]);
     }
 
+    /** The same path joined by slashes, as the original's optimizer options match it; empty for a parameter of other models. */
+    public static String path(String name) {
+        String[] parts = name.split("\\.");
+        boolean known = parts.length == 1
+                ? OUTSIDE.containsKey(name)
+                : parts.length == 3 && parts[0].equals("blocks") && IN_BLOCK.containsKey(parts[2]);
+        return known ? of(name).replace('.', '/') : "";
+    }
+
     /**
      * Reads a model that was trained with the original and exported to safetensors. The shapes give the config.
      *
