@@ -2,8 +2,6 @@ package org.nanodo.runtime;
 
 import com.sun.jna.Platform;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -126,7 +124,7 @@ public final class Natives {
         if (!Platform.isWindows()) {
             tuneLibc(wanted);
         }
-        load();
+        NativeLibraries.load();
         if (wanted.contains(Tuning.THREADS)) {
             torch.set_num_threads(wantedThreads);
             openblas_full.openblas_set_num_threads(wantedThreads);
@@ -166,12 +164,9 @@ public final class Natives {
 
     /** Whether a library that reads our settings is in the process already. Known on Linux only. */
     private static boolean alreadyLoaded() {
-        try (var maps = Files.lines(Path.of("/proc/self/maps"))) {
-            return maps.anyMatch(
-                    line -> line.contains("libgomp") || line.contains("openblas") || line.contains("libtorch"));
-        } catch (IOException e) {
-            return false;
-        }
+        return NativeLibraries.mapped().stream()
+                .map(file -> file.getFileName().toString())
+                .anyMatch(name -> name.matches("lib(gomp|openblas|torch).*"));
     }
 
     private static void tuneLibc(Set<Tuning> wanted) {
@@ -205,20 +200,6 @@ public final class Natives {
         boolean accepted = libc.mallopt(mmapThreshold, unlimited) == 1
                 || libc.mallopt(mmapThreshold, 1 << 25) == 1; // the most before glibc 2.35
         return accepted && libc.mallopt(trimThreshold, unlimited) == 1 && libc.mallopt(topPad, 1 << 27) == 1;
-    }
-
-    private static void load() {
-        try {
-            Loader.load(torch.class);
-            Loader.load(openblas_full.class);
-        } catch (LinkageError e) {
-            throw new IllegalStateException(
-                    "The LibTorch natives for " + Loader.getPlatform() + " did not load ("
-                            + e.getMessage()
-                            + "). Put org.bytedeco:pytorch, openblas and javacpp with that classifier on the class "
-                            + "path; they exist for linux-x86_64, macosx-arm64, macosx-x86_64 and windows-x86_64.",
-                    e);
-        }
     }
 
     private static String libTorchVersion() {
