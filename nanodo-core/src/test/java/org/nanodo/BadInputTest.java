@@ -25,6 +25,10 @@ import org.nanodo.train.DivergedException;
 import org.nanodo.train.Schedule;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.OutOfMemoryException;
 
 /**
  * What a user gets for each kind of bad input: the type of the exception, and what its message has to contain. A message is
@@ -55,8 +59,7 @@ class BadInputTest {
     }
 
     static Stream<Case> cases() {
-        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models(), trainers())
-                .flatMap(List::stream);
+        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models(), trainers(), tensors()).flatMap(List::stream);
     }
 
     @ParameterizedTest
@@ -250,5 +253,45 @@ class BadInputTest {
                     }
                 },
                 message);
+    }
+
+    private static List<Case> tensors() {
+        Device cpu = Device.cpu();
+        Tensor closed = Tensors.zeros(cpu, 2);
+        closed.close();
+        Tensor many = Tensors.zeros(cpu, 1).expand(1L << 31);
+        return List.of(
+                of("a tensor of too few values", () -> Tensors.ids(cpu, new int[5], 2, 3), "5 values", "[2, 3]"),
+                of("a negative size", () -> Tensors.zeros(cpu, 3, -1), "[3, -1]", "negative"),
+                of("two negative sizes", () -> Tensors.floats(cpu, new float[6], -2, -3), "[-2, -3]", "negative"),
+                of("a negative range", () -> Tensors.range(cpu, -4), "[-4]", "negative"),
+                of("sizes that overflow", () -> Tensors.empty(cpu, ScalarType.Byte, 1L << 62, 4), "[4611686018427387904, 4]", "addresses"),
+                of("more values than an array holds", () -> Tensors.toFloats(many), "2147483648", "parts"),
+                of("more values than an array of doubles holds", () -> Tensors.toDoubles(many), "2147483648", "parts"),
+                of("memory that is not contiguous", () -> Tensors.memory(many), "contiguous"),
+                of("a device that is not there", () -> Device.cuda(99), "CUDA device 99"),
+                new Case(
+                        "a tensor that no host can hold",
+                        () -> Tensors.zeros(cpu, 1L << 10, 1L << 36),
+                        OutOfMemoryException.class,
+                        "[1024, 68719476736]",
+                        "262144.0 GiB more were asked for"),
+                closed("leaf", () -> Tensors.leaf(closed)),
+                closed("gradient", () -> Tensors.gradient(closed)),
+                closed("type", () -> Tensors.type(closed)),
+                closed("to", () -> Tensors.to(closed, cpu)),
+                closed("toFloats", () -> Tensors.toFloats(closed)),
+                closed("toDoubles", () -> Tensors.toDoubles(closed)),
+                closed("fill", () -> Tensors.fill(closed, 1)),
+                closed("memory", () -> Tensors.memory(closed)),
+                closed("hostBuffer", () -> Tensors.hostBuffer(closed)));
+    }
+
+    private static Case of(String name, ThrowingCallable input, String... message) {
+        return new Case(name, input, IllegalArgumentException.class, message);
+    }
+
+    private static Case closed(String method, ThrowingCallable input) {
+        return new Case("a closed tensor: " + method, input, IllegalStateException.class, "closed");
     }
 }

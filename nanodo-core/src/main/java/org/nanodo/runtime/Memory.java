@@ -53,15 +53,20 @@ public final class Memory {
     }
 
     public static long residentBytes() {
-        return status("VmRSS:");
+        return kibibytes("/proc/self/status", "VmRSS:");
     }
 
     public static long peakResidentBytes() {
-        return status("VmHWM:");
+        return kibibytes("/proc/self/status", "VmHWM:");
     }
 
-    private static long status(String field) {
-        try (var lines = Files.lines(Path.of("/proc/self/status"))) {
+    /** What the machine could still give to its processes. A limit on this process alone may be lower. */
+    static long availableBytes() {
+        return kibibytes("/proc/meminfo", "MemAvailable:");
+    }
+
+    private static long kibibytes(String file, String field) {
+        try (var lines = Files.lines(Path.of(file))) {
             return lines.filter(line -> line.startsWith(field))
                     .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) * 1024)
                     .findFirst()

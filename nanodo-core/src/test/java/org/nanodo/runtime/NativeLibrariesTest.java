@@ -97,7 +97,8 @@ class NativeLibrariesTest {
     @Test
     void aFullDiskIsNamed() throws Exception {
         Path cache = directory.resolve("cache");
-        assertThat(withLimit("ulimit -f 1000", "-Dorg.bytedeco.javacpp.cachedir=" + cache))
+        assertThat(TestJvm.runWithLimit(
+                        "ulimit -f 1000", "-Dorg.bytedeco.javacpp.cachedir=" + cache, OneAndOne.class.getName()))
                 .contains("could not be unpacked to " + cache)
                 .contains("File too large");
     }
@@ -105,23 +106,7 @@ class NativeLibrariesTest {
     private static String start(Map<String, String> environment, String... options) throws Exception {
         String[] command = Arrays.copyOf(options, options.length + 1);
         command[options.length] = OneAndOne.class.getName();
-        return output(TestJvm.start(environment, command));
-    }
-
-    /** Starts it from a shell that has set a limit, which the JVM inherits. */
-    private static String withLimit(String limit, String... options) throws Exception {
-        var command = new ArrayList<>(List.of("sh", "-c", limit + "; exec \"$0\" \"$@\""));
-        command.addAll(List.of(System.getProperty("java.home") + "/bin/java", "-cp"));
-        command.add(System.getProperty("java.class.path"));
-        command.addAll(List.of(options));
-        command.add(OneAndOne.class.getName());
-        return output(new ProcessBuilder(command).redirectErrorStream(true).start());
-    }
-
-    private static String output(Process process) throws IOException, InterruptedException {
-        String output = new String(process.getInputStream().readAllBytes());
-        process.waitFor();
-        return output;
+        return TestJvm.output(TestJvm.start(environment, command));
     }
 
     /** A library of nothing but what it does when it is loaded. */
