@@ -1,9 +1,11 @@
 package org.nanodo.runtime;
 
+import java.io.BufferedReader;
+import java.io.FileReader;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
 import java.net.URL;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -48,7 +50,9 @@ final class NativeLibraries {
             ClassProperties properties = Loader.loadProperties(torch.class, Loader.loadProperties(), true);
             Map<String, URL> bundled = bundled(torch.class, properties);
             if (!bundled.keySet().containsAll(List.of("c10", "torch_cpu", "torch", "jnitorch"))) {
-                throw new UnsatisfiedLinkError("they are not on the class path");
+                throw new IllegalStateException("The LibTorch natives for " + Loader.getPlatform()
+                        + " are not on the class path. Put org.bytedeco:pytorch, openblas and javacpp with that classifier "
+                        + "there; they exist for linux-x86_64, macosx-arm64, macosx-x86_64 and windows-x86_64.");
             }
             Map<String, Path> unpacked = unpack(bundled);
             unpack(bundled(
@@ -60,11 +64,14 @@ final class NativeLibraries {
         } catch (LinkageError e) {
             throw new IllegalStateException(
                     "The LibTorch natives for " + Loader.getPlatform() + " did not load ("
-                            + e.getMessage()
-                            + "). Put org.bytedeco:pytorch, openblas and javacpp with that classifier on the class "
-                            + "path; they exist for linux-x86_64, macosx-arm64, macosx-x86_64 and windows-x86_64.",
+                            + rootCause(e).getMessage() + ").",
                     e);
         }
+    }
+
+    /** JavaCPP's last error is that it did not find a library anywhere else; the first says what is wrong with it. */
+    static Throwable rootCause(Throwable e) {
+        return e.getCause() == null ? e : rootCause(e.getCause());
     }
 
     /**
@@ -164,13 +171,14 @@ final class NativeLibraries {
 
     /** The files that are mapped into this process; none where the system does not tell. */
     static List<Path> mapped() {
-        try (var maps = Files.lines(Path.of("/proc/self/maps"), StandardCharsets.ISO_8859_1)) {
-            return maps.map(line -> line.indexOf('/') < 0 ? "" : line.substring(line.indexOf('/')))
+        try (var maps = new BufferedReader(new FileReader("/proc/self/maps"))) {
+            return maps.lines()
+                    .map(line -> line.indexOf('/') < 0 ? "" : line.substring(line.indexOf('/')))
                     .filter(file -> file.contains(".so"))
                     .distinct()
                     .map(Path::of)
                     .toList();
-        } catch (IOException e) {
+        } catch (IOException | UncheckedIOException e) {
             return List.of();
         }
     }

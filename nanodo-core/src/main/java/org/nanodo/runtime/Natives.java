@@ -48,6 +48,8 @@ public final class Natives {
             tuneAndLoad();
         } catch (RuntimeException e) {
             failure = e;
+        } catch (LinkageError e) {
+            failure = new IllegalStateException("LibTorch could not be started: " + NativeLibraries.rootCause(e), e);
         }
     }
 
@@ -56,7 +58,7 @@ public final class Natives {
     /**
      * Loads the native libraries if that has not happened yet. Cheap to call again.
      *
-     * @throws IllegalStateException if there are none for this platform
+     * @throws IllegalStateException if there are none for this platform, or they cannot be unpacked or loaded
      * @throws IllegalArgumentException if a setting is not understood
      */
     public static void start() {

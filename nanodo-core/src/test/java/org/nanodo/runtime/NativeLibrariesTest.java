@@ -3,8 +3,10 @@ package org.nanodo.runtime;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.sun.jna.Native;
 import com.sun.jna.Platform;
 import java.io.File;
+import java.io.FileInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,10 +15,14 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.openblas.global.openblas_full;
+import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
+import org.slf4j.Logger;
 
 /** Starts of a fresh JVM among other libraries of the same names, and where nothing can be unpacked. */
 class NativeLibrariesTest {
@@ -36,6 +42,35 @@ class NativeLibrariesTest {
             } catch (ExceptionInInitializerError e) {
                 System.out.println(e.getCause().getMessage());
             }
+        }
+    }
+
+    /** Starts LibTorch with two file descriptors left. Classes are found before, for they come out of files as well. */
+    static final class OutOfFiles {
+        public static void main(String[] args) throws Exception {
+            Path.of("").toFile();
+            for (Class<?> found : List.of(Native.class, Loader.class, torch.class, openblas_full.class, Logger.class)) {
+                Class.forName(found.getName(), false, OutOfFiles.class.getClassLoader());
+            }
+            Class.forName(Natives.class.getName(), false, OutOfFiles.class.getClassLoader());
+            Class.forName(NativeLibraries.class.getName(), false, OutOfFiles.class.getClassLoader());
+            var files = new ArrayList<FileInputStream>();
+            try {
+                while (true) {
+                    files.add(new FileInputStream("/dev/null"));
+                }
+            } catch (IOException e) {
+                files.remove(0).close();
+                files.remove(0).close();
+            }
+            String message = "started";
+            try {
+                Natives.start();
+            } catch (IllegalStateException e) {
+                message = e.getMessage();
+            }
+            files.remove(0).close();
+            System.out.println(message);
         }
     }
 
@@ -101,6 +136,13 @@ class NativeLibrariesTest {
                         "ulimit -f 1000", "-Dorg.bytedeco.javacpp.cachedir=" + cache, OneAndOne.class.getName()))
                 .contains("could not be unpacked to " + cache)
                 .contains("File too large");
+    }
+
+    @Test
+    void noFileDescriptorsLeftIsNamed() throws Exception {
+        assertThat(TestJvm.runWithLimit("ulimit -n 200", OutOfFiles.class.getName()))
+                .contains("did not load")
+                .contains("Too many open files");
     }
 
     private static String start(Map<String, String> environment, String... options) throws Exception {

@@ -49,7 +49,7 @@ class NativesTest {
     @Test
     void missingNativesAreExplained() throws Exception {
         assertThat(inFreshJvm("-Dorg.bytedeco.javacpp.platform=linux-riscv64"))
-                .contains("The LibTorch natives for linux-riscv64 did not load")
+                .contains("The LibTorch natives for linux-riscv64 are not on the class path")
                 .contains("org.bytedeco:pytorch")
                 .doesNotContain("ExceptionInInitializerError");
     }
