@@ -4,7 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
 import java.nio.file.FileAlreadyExistsException;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -74,7 +79,96 @@ class BadInputTest {
     }
 
     private static List<Case> tokenizers() {
-        return List.of();
+        return List.of(
+                json("not JSON", "<html>", "is not a tokenizer.json", "line 1, column 1"),
+                json("JSON cut short", "{\"decoder\":{\"type\":\"Fu", "is not a tokenizer.json", "line 1"),
+                json("JSON null", "null", "it is not a JSON object"),
+                json("a tokenizer without a model", "{}", "it has no object \"model\""),
+                json("a name twice", "{\"model\":1,\"model\":2}", "Duplicate field 'model'"),
+                json("two texts", tokenizer("", "{\"a\":0}") + "{}", "Trailing token"),
+                json("100 levels", "[".repeat(100), "nesting depth (65)", "64"),
+                json("half a character", tokenizer("", "{\"\\uD800\":0}"), "half a character"),
+                json("a number beyond a double", tokenizer("\"a\":1e999,", "{\"a\":0}"), "too large"),
+                json("a decoder without a type", tokenizer("\"decoder\":[],", "{\"a\":0}"), "decoder is neither null"),
+                json(
+                        "a decoder that strips ends",
+                        tokenizer("\"decoder\":{\"type\":\"Strip\",\"stop\":1},", "{\"a\":0}"),
+                        "\"stop\""),
+                json(
+                        "a damaged character map",
+                        tokenizer(
+                                "\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAAAAA=\"},",
+                                "{\"a\":0}"),
+                        "normalizer: its precompiled_charsmap has a trie of 0 bytes"),
+                json(
+                        "a template with two texts",
+                        tokenizer(
+                                "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]},",
+                                "{\"a\":0}"),
+                        "post_processor wants a second text"),
+                json("an empty vocabulary", tokenizer("", "{}"), "model.vocab is not"),
+                json("a vocabulary that is a text", tokenizer("", "\"a\""), "model.vocab is not"),
+                json("a negative id", tokenizer("", "{\"a\":-1}"), "the id -1", "from 0 to 16777215"),
+                json("an id beyond all bounds", tokenizer("", "{\"a\":2147483647}"), "2147483647", "16777215"),
+                json("an id that is no number", tokenizer("", "{\"a\":\"0\"}"), "model.vocab has the id \"0\""),
+                json("a token without a score", tokenizer("", "[[\"a\"]]"), "model.vocab[0]"),
+                json("an unknown token beyond", tokenizer("", "[[\"a\",0]],\"unk_id\":1"), "model.unk_id is 1 of 1"),
+                json("random ids", tokenizer("", "{\"a\":0},\"dropout\":0.1"), "model.dropout is 0.1"),
+                json("a merge of one", tokenizer("", "{\"a\":0},\"merges\":[\"aa\"]"), "model.merges[0]"),
+                json(
+                        "a merge without its prefix",
+                        tokenizer("", "{\"a\":0},\"merges\":[[\"a\",\"a\"]],\"continuing_subword_prefix\":\"##\""),
+                        "model.merges[0]",
+                        "##"),
+                json(
+                        "an added token without id",
+                        tokenizer("\"added_tokens\":[{\"content\":\"a\"}],", "{\"a\":0}"),
+                        "no id"),
+                json("a model without what its kind needs", tokenizer("", "{\"a\":0}"), "is not a tokenizer.json", "ModelUntagged"),
+                sentencePiece("not a SentencePiece model", "model".getBytes(StandardCharsets.UTF_8)),
+                sentencePiece("an empty tokenizer", new byte[0], "0 bytes"),
+                sentencePiece(
+                        "a damaged map of characters", new byte[] {26, 7, 18, 5, -1, -1, -1, 127, 0}, "a trie of"),
+                new Case(
+                        "no tokenizer there",
+                        () -> Tokenizer.sentencePiece(directory.resolve("none.model")),
+                        NoSuchFileException.class,
+                        "none.model does not exist"),
+                new Case(
+                        "a directory as a tokenizer",
+                        () -> Tokenizer.huggingFace(directory),
+                        IllegalArgumentException.class,
+                        directory.toString(),
+                        "a directory"),
+                new Case(
+                        "a character that is not in the alphabet",
+                        () -> Tokenizer.characters("ab").encode("abc"),
+                        IllegalArgumentException.class,
+                        "'c' (U+0063) at position 2"));
+    }
+
+    private static Case json(String name, String content, String... message) {
+        return file(name, "json", content.getBytes(StandardCharsets.UTF_8), Tokenizer::huggingFace, message);
+    }
+
+    private static Case sentencePiece(String name, byte[] content, String... message) {
+        return file(name, "model", content, Tokenizer::sentencePiece, message);
+    }
+
+    private static String tokenizer(String parts, String vocabulary) {
+        return "{" + parts + "\"model\":{\"vocab\":" + vocabulary + "}}";
+    }
+
+    private interface Opening {
+        Object open(Path file) throws IOException;
+    }
+
+    /** A file of this content, which the message has to name. */
+    private static Case file(String name, String ending, byte[] content, Opening opening, String... message) {
+        String[] all = Arrays.copyOf(message, message.length + 1);
+        Path file = directory.resolve(name.replace(' ', '-') + "." + ending);
+        all[message.length] = file.toString();
+        return new Case(name, () -> opening.open(Files.write(file, content)), IllegalArgumentException.class, all);
     }
 
     private static List<Case> sources() {

@@ -1,15 +1,10 @@
 package org.nanodo.data;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.lang.ref.Reference;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.Map;
-import java.util.Set;
 
 /** A {@code tokenizer.json}, by Hugging Face's own library. */
 final class HuggingFaceTokenizer implements Tokenizer {
@@ -40,21 +35,18 @@ final class HuggingFaceTokenizer implements Tokenizer {
 
     /** @param special null to find them */
     static HuggingFaceTokenizer of(TokenizerFile file, SpecialTokens special) throws IOException {
-        JsonNode json;
+        TokenizerJson json;
         ai.djl.huggingface.tokenizers.HuggingFaceTokenizer library;
         try {
+            json = TokenizerJson.parse(file.bytes()); // first: the library does not survive every file
             library = ai.djl.huggingface.tokenizers.HuggingFaceTokenizer.newInstance(
                     new ByteArrayInputStream(file.bytes()), WHOLE);
-            json = new ObjectMapper().readTree(file.bytes());
         } catch (IOException | RuntimeException e) {
             throw new IllegalArgumentException(
                     file.path() + " is not a tokenizer.json, or not a whole one: " + e.getMessage(), e);
         }
         return new HuggingFaceTokenizer(
-                file,
-                library,
-                special == null ? SpecialTokens.of(file.path(), specialTokens(json)) : special,
-                ids(json));
+                file, library, special == null ? SpecialTokens.of(file.path(), json.special()) : special, json.ids());
     }
 
     static HuggingFaceTokenizer of(Map<String, String> spec) throws IOException {
@@ -111,35 +103,5 @@ final class HuggingFaceTokenizer implements Tokenizer {
                     file.path() + " has no token \"" + token + "\" among its " + ids.size() + " ones");
         }
         return id;
-    }
-
-    private static Set<String> specialTokens(JsonNode json) {
-        var special = new LinkedHashSet<String>();
-        for (JsonNode token : json.path("added_tokens")) {
-            if (token.path("special").booleanValue()) {
-                special.add(token.path("content").textValue());
-            }
-        }
-        return special;
-    }
-
-    /** Ids by token: the library has read the same before, so they are there and of the right kind. */
-    private static Map<String, Integer> ids(JsonNode json) {
-        var ids = new HashMap<String, Integer>();
-        JsonNode vocabulary = json.path("model").path("vocab");
-        if (vocabulary.isArray()) { // of pairs of a token and its score
-            for (int id = 0; id < vocabulary.size(); id++) {
-                ids.put(vocabulary.get(id).path(0).textValue(), id);
-            }
-        } else {
-            vocabulary
-                    .fields()
-                    .forEachRemaining(
-                            token -> ids.put(token.getKey(), token.getValue().intValue()));
-        }
-        json.path("added_tokens")
-                .forEach(token -> ids.put(
-                        token.path("content").textValue(), token.path("id").intValue()));
-        return ids;
     }
 }

@@ -32,11 +32,15 @@ final class SentencePieceModel {
     private boolean addsPrefix = true;
     private boolean removesSpaces = true;
     private boolean denormalizes;
+    private byte[] characterMap = {};
 
     /** @throws IOException if the bytes are no such protobuf */
     static SentencePieceModel parse(byte[] bytes) throws IOException {
         var model = new SentencePieceModel();
         read(CodedInputStream.newInstance(bytes), model::modelField);
+        if (model.characterMap.length > 0) {
+            CharacterMap.check(model.characterMap);
+        }
         for (int id = 0; id < model.pieces.size(); id++) {
             if (model.pieces.get(id).type == CONTROL) {
                 model.controls.put(model.pieces.get(id).text, id);
@@ -144,6 +148,7 @@ final class SentencePieceModel {
 
     private boolean normalizerField(int field, CodedInputStream in) throws IOException {
         switch (field) {
+            case 2 -> characterMap = in.readByteArray();
             case 3 -> addsPrefix = in.readBool();
             case 4 -> removesSpaces = in.readBool();
             default -> {

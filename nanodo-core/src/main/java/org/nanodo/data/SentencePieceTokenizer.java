@@ -36,8 +36,8 @@ final class SentencePieceTokenizer implements Tokenizer {
         SpTokenizer encoder;
         SentencePieceModel model;
         try {
-            encoder = new SpTokenizer(file.bytes()); // knows best what a sound model is, so that what follows need not
-            model = SentencePieceModel.parse(file.bytes());
+            model = SentencePieceModel.parse(file.bytes()); // first: SentencePiece trusts what is in it
+            encoder = new SpTokenizer(file.bytes());
         } catch (RuntimeException | IOException e) {
             throw new IllegalArgumentException(
                     file.path() + " is not a SentencePiece model, or not a whole one: " + e.getMessage(), e);

@@ -30,7 +30,7 @@ record TokenizerFile(Path path, byte[] bytes, String sha256) {
         }
         if (!Files.isRegularFile(file) || Files.size(file) == 0 || Files.size(file) > MAX_BYTES) {
             throw new IllegalArgumentException(file + " cannot be a tokenizer's file: it is "
-                    + (Files.isRegularFile(file) ? Files.size(file) + " bytes, of 1 to " + MAX_BYTES : "a folder"));
+                    + (Files.isRegularFile(file) ? Files.size(file) + " bytes, of 1 to " + MAX_BYTES : "a directory"));
         }
         byte[] bytes = Files.readAllBytes(file);
         return new TokenizerFile(file.toAbsolutePath().normalize(), bytes, digest(bytes));

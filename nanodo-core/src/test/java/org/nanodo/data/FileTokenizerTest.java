@@ -147,7 +147,7 @@ class FileTokenizerTest {
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining(name + " does not exist");
         Files.createDirectory(file);
-        assertThatThrownBy(() -> open(file)).hasMessageContaining(name).hasMessageContaining("a folder");
+        assertThatThrownBy(() -> open(file)).hasMessageContaining(name).hasMessageContaining("a directory");
         Files.delete(file);
         byte[] whole = Files.readAllBytes(resource(name));
         byte[] foreign = Files.readAllBytes(resource(name.equals("small.model") ? "tokenizer.json" : "small.model"));
@@ -240,7 +240,8 @@ class FileTokenizerTest {
                 .toArray(URL[]::new);
         try (var loader = new URLClassLoader(without, ClassLoader.getPlatformClassLoader())) {
             var method = loader.loadClass(Tokenizer.class.getName()).getMethod(factory, Path.class);
-            assertThatThrownBy(() -> method.invoke(null, resource("small.model")))
+            assertThatThrownBy(() -> method.invoke(
+                            null, resource(factory.equals("huggingFace") ? "tokenizer.json" : "small.model")))
                     .isInstanceOf(InvocationTargetException.class)
                     .cause()
                     .isInstanceOf(IllegalStateException.class)
