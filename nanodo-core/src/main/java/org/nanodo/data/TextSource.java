@@ -3,6 +3,7 @@ package org.nanodo.data;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Predicate;
 import java.util.zip.CRC32C;
 
@@ -63,7 +64,8 @@ public interface TextSource extends DocumentSource {
      * Parquet files: each row's value in a column of text is a document. Needs {@code com.jerolba:carpet-record} on the class
      * path, an optional dependency. The column's compressed bytes of one row group are in memory at a time.
      *
-     * <p>A value that is null or not UTF-8 is an error that names file and row; {@link #skipCorrupt} passes over it.
+     * <p>A value that is null or not UTF-8 is an error that names file and row; {@link #skipCorrupt} passes over it. Pages are
+     * verified by their checksums; the first file without them is named in a warning.
      *
      * @param files a path or pattern, as for {@link #jsonLines(String, String)}
      * @throws IllegalStateException if the library is not there
@@ -74,7 +76,8 @@ public interface TextSource extends DocumentSource {
 
     static TextSource parquet(List<Path> files, String column) throws IOException {
         FileShards.requireParquet();
-        return FileShards.of(files, column, ParquetColumn::open);
+        var unchecked = new AtomicBoolean();
+        return FileShards.of(files, column, (file, name) -> ParquetColumn.open(file, name, unchecked));
     }
 
     /** The shards whose name passes. @throws IllegalArgumentException if none does */

@@ -11,6 +11,7 @@ import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -21,6 +22,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.nanodo.TestJvm;
 
 class ParquetColumnTest {
     @TempDir
@@ -112,6 +114,56 @@ class ParquetColumnTest {
         assertThat(named).isGreaterThan(40);
         Files.writeString(bad, "no Parquet at all, but long enough");
         assertThatThrownBy(() -> texts(bad)).hasMessageContaining(bad + " is truncated or damaged, or no Parquet file");
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = CompressionCodecName.class,
+            names = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4_RAW"})
+    void aFlippedBitNeverChangesATextSilently(CompressionCodecName codec) throws Exception {
+        List<String> texts = texts(900);
+        Path file = write("flipped.parquet", codec, 1 << 14, texts);
+        byte[] whole = Files.readAllBytes(file);
+        var random = new SplittableRandom(11);
+        int refused = 0;
+        for (int i = 0; i < 150; i++) {
+            byte[] flipped = whole.clone();
+            flipped[4 + random.nextInt(whole.length - 4)] ^= (byte) (1 << random.nextInt(8));
+            Files.write(file, flipped);
+            List<String> read;
+            try {
+                read = texts(file);
+            } catch (IOException | java.io.UncheckedIOException e) {
+                assertThat(e).hasMessageContaining(file.toString());
+                refused++;
+                continue;
+            }
+            assertThat(read).as("flip %d", i).isEqualTo(texts);
+        }
+        assertThat(refused).isGreaterThan(20);
+    }
+
+    @Test
+    void aFileWithoutChecksumsIsNamedOnce() throws Exception {
+        for (String name : List.of("1.parquet", "2.parquet")) {
+            try (var writer = new CarpetWriter.Builder<>(
+                            new FileSystemOutputFile(folder.resolve(name).toFile()), Raw.class)
+                    .withPageWriteChecksumEnabled(false)
+                    .build()) {
+                writer.write(new Raw(Binary.fromString("text")));
+            }
+        }
+        String output = TestJvm.run(ParquetColumnTest.class.getName(), folder + "/*.parquet");
+        assertThat(output).contains("[text, text, text, text]").containsOnlyOnce("without checksums");
+        assertThat(output).contains("1.parquet has pages without checksums");
+    }
+
+    /** In a JVM of its own, whose output is the log. Reads everything twice. */
+    public static void main(String... args) throws IOException {
+        TextSource source = TextSource.parquet(args[0], "text");
+        List<String> twice = new ArrayList<>(TextSourceTest.texts(source));
+        twice.addAll(TextSourceTest.texts(source));
+        System.out.println(twice);
     }
 
     @Test
