@@ -1,6 +1,7 @@
 package org.nanodo.data;
 
 import java.io.IOException;
+import java.util.List;
 
 /**
  * Documents in numbered shards, as texts or as tokens. A shard is read from its beginning, when its turn comes: nothing is asked
@@ -19,4 +20,9 @@ public interface DocumentSource {
 
     /** Tells one corpus from another. */
     String fingerprint() throws IOException;
+
+    /** The files that documents come from, always in the same order; none of texts at hand. */
+    default List<DataFile> files() throws IOException {
+        return List.of();
+    }
 }

@@ -9,6 +9,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.stream.LongStream;
 
 /** Sections of one file, found by one scan, read by position. In UTF-8 a line's end is never part of another character. */
@@ -74,6 +75,11 @@ final class FileSections implements IndexedTextSource {
             throw new IllegalArgumentException(file + " has only blank lines");
         }
         return new FileSections(file, lines, starts);
+    }
+
+    @Override
+    public List<DataFile> files() throws IOException {
+        return List.of(DataFile.of(file));
     }
 
     @Override

@@ -9,13 +9,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.function.Predicate;
 import java.util.zip.CRC32C;
 
 /** Files with many documents each, by a field of these. */
-record FileShards(List<Path> files, String field, Opener opener) implements TextSource {
+record FileShards(List<Path> paths, String field, Opener opener) implements TextSource {
     private static final int HEAD = 4096;
 
     interface Opener {
@@ -84,25 +85,34 @@ record FileShards(List<Path> files, String field, Opener opener) implements Text
     }
 
     @Override
+    public List<DataFile> files() throws IOException {
+        var all = new ArrayList<DataFile>();
+        for (Path file : paths) {
+            all.add(DataFile.of(file));
+        }
+        return all;
+    }
+
+    @Override
     public int size() {
-        return files.size();
+        return paths.size();
     }
 
     @Override
     public String name(int shard) {
-        return files.get(shard).toString();
+        return paths.get(shard).toString();
     }
 
     @Override
     public DocumentReader open(int shard) throws IOException {
-        TextSources.checkNotEmpty(files.get(shard));
-        return opener.open(files.get(shard), field);
+        TextSources.checkNotEmpty(paths.get(shard));
+        return opener.open(paths.get(shard), field);
     }
 
     @Override
     public TextSource matching(Predicate<String> name) {
         List<Path> chosen =
-                files.stream().filter(file -> name.test(file.toString())).toList();
+                paths.stream().filter(file -> name.test(file.toString())).toList();
         if (chosen.isEmpty()) {
             throw new IllegalArgumentException("None of the " + size() + " files is chosen");
         }
@@ -114,13 +124,13 @@ record FileShards(List<Path> files, String field, Opener opener) implements Text
     public String fingerprint() throws IOException {
         var digest = new CRC32C();
         digest.update(field.getBytes(StandardCharsets.UTF_8));
-        for (Path file : files) {
+        for (Path file : paths) {
             digest.update(file.getFileName().toString().getBytes(StandardCharsets.UTF_8));
             digest.update(ByteBuffer.allocate(Long.BYTES).putLong(0, Files.size(file)));
         }
         int heads = Math.min(8, size());
         for (int i = 0; i < heads; i++) {
-            try (InputStream in = Files.newInputStream(files.get((int) ((long) i * size() / heads)))) {
+            try (InputStream in = Files.newInputStream(paths.get((int) ((long) i * size() / heads)))) {
                 digest.update(in.readNBytes(HEAD));
             }
         }

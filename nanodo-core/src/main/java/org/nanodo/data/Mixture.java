@@ -1,9 +1,11 @@
 package org.nanodo.data;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.StringJoiner;
+import java.util.zip.CRC32C;
 import org.nanodo.data.Position.Place;
 
 /**
@@ -24,6 +26,8 @@ import org.nanodo.data.Position.Place;
  * {@link PackedDataset#epochs} the data ends when the first source would have to begin once more; up to there the shares hold.
  */
 public record Mixture(List<Part> parts) {
+    private static final int MAX_FILES = 10_000;
+
     public record Part(DocumentSource source, double weight) {
         public Part {
             check(source.size() > 0, "The source has no documents");
@@ -65,6 +69,24 @@ public record Mixture(List<Part> parts) {
             all.add(parts.size() == 1 ? source : part.weight + " " + source);
         }
         return all.toString();
+    }
+
+    /**
+     * The files of all sources. Of more than 10,000 one stands for all, with their size in all and a digest for its time, so
+     * that a checkpoint can keep them.
+     */
+    public List<DataFile> files() throws IOException {
+        var files = new ArrayList<DataFile>();
+        for (Part part : parts) {
+            files.addAll(part.source.files());
+        }
+        if (files.size() <= MAX_FILES) {
+            return files;
+        }
+        var digest = new CRC32C();
+        files.forEach(file -> digest.update(file.toString().getBytes(StandardCharsets.UTF_8)));
+        long bytes = files.stream().mapToLong(DataFile::bytes).sum();
+        return List.of(new DataFile("one of " + files.size() + " files", bytes, digest.getValue()));
     }
 
     private static void check(boolean holds, String otherwise) {

@@ -1,6 +1,7 @@
 package org.nanodo.data;
 
 import java.io.IOException;
+import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Predicate;
@@ -22,6 +23,11 @@ final class SourceViews {
             throw new IllegalArgumentException("None of the " + source.size() + " shards is chosen");
         }
         return new TextSource() {
+            @Override
+            public List<DataFile> files() throws IOException {
+                return source.files();
+            }
+
             @Override
             public int size() {
                 return shards.length;
@@ -73,6 +79,11 @@ final class SourceViews {
                 }
                 return document;
             });
+        }
+
+        @Override
+        public List<DataFile> files() throws IOException {
+            return source.files();
         }
 
         @Override
@@ -143,6 +154,11 @@ final class SourceViews {
         public Split split(double validationFraction, long seed) {
             Split split = source.split(validationFraction, seed);
             return new Split(split.train().skipCorrupt(), split.validation().skipCorrupt());
+        }
+
+        @Override
+        public List<DataFile> files() throws IOException {
+            return source.files();
         }
 
         @Override

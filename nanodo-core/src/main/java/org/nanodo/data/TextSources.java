@@ -36,11 +36,15 @@ final class TextSources {
 
     static IndexedTextSource files(Path... paths) throws IOException {
         var files = new ArrayList<Path>();
+        var names = new ArrayList<String>(); // below the directories named here
         for (Path path : paths) {
             if (Files.isDirectory(path)) {
                 int before = files.size();
                 try (var below = Files.walk(path)) {
-                    below.filter(file -> isText(path, file)).sorted().forEach(files::add);
+                    below.filter(file -> isText(path, file)).sorted().forEach(file -> {
+                        files.add(file);
+                        names.add(path.relativize(file).toString());
+                    });
                 }
                 if (files.size() == before) {
                     throw new IllegalArgumentException(path + " has no files with text in it");
@@ -48,9 +52,19 @@ final class TextSources {
             } else {
                 checkNotEmpty(path);
                 files.add(path);
+                names.add(path.getFileName().toString());
             }
         }
         return new IndexedTextSource() {
+            @Override
+            public List<DataFile> files() throws IOException {
+                var all = new ArrayList<DataFile>();
+                for (int i = 0; i < files.size(); i++) {
+                    all.add(DataFile.of(names.get(i), files.get(i)));
+                }
+                return all;
+            }
+
             @Override
             public int size() {
                 return files.size();
@@ -78,6 +92,11 @@ final class TextSources {
                     .toList();
             return new IndexedTextSource() {
                 @Override
+                public List<DataFile> files() throws IOException {
+                    return List.of(DataFile.of(zip));
+                }
+
+                @Override
                 public int size() {
                     return entries.size();
                 }
@@ -104,6 +123,11 @@ final class TextSources {
             throw new IllegalArgumentException("None of the " + source.size() + " documents is chosen");
         }
         return new IndexedTextSource() {
+            @Override
+            public List<DataFile> files() throws IOException {
+                return source.files();
+            }
+
             @Override
             public int size() {
                 return indices.length;

@@ -92,6 +92,15 @@ public final class TokenFiles implements TokenSource {
     }
 
     @Override
+    public List<DataFile> files() throws IOException {
+        var files = new ArrayList<DataFile>();
+        for (Shard shard : shards) {
+            files.add(DataFile.of(shard.file));
+        }
+        return files;
+    }
+
+    @Override
     public int size() {
         return size;
     }
