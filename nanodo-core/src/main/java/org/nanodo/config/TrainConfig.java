@@ -30,6 +30,7 @@ import org.nanodo.data.Tokenizer;
  * @param checkpoint whether to write checkpoints, and go on from them
  * @param checkpointEverySteps besides at the end
  * @param checkpointRestoreDir another run's folder, or one checkpoint, to begin from
+ * @param allowChangedData whether to resume though a file of the training data has another size or time than before
  * @param initFrom where a new run's parameters come from, and nothing else: a saved model or checkpoint of the same sizes
  * @param maxToKeep newest checkpoints
  * @param keepEvery checkpoints of steps that this divides stay for good
@@ -62,6 +63,7 @@ public record TrainConfig(
         boolean checkpoint,
         long checkpointEverySteps,
         String checkpointRestoreDir,
+        boolean allowChangedData,
         String initFrom,
         int maxToKeep,
         Long keepEvery,
@@ -142,6 +144,7 @@ public record TrainConfig(
                 true,
                 2000,
                 null,
+                false,
                 null,
                 100,
                 null,

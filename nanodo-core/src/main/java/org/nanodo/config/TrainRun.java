@@ -168,6 +168,7 @@ public final class TrainRun implements AutoCloseable {
                 .optimizer(opt.rule())
                 .schedule(opt.schedule())
                 .steps(opt.numTrainSteps())
+                .allowChangedData(config.allowChangedData())
                 .listen(listener)
                 .internalMetrics(config.logInternalMetrics() ? config.writeTrainMetricsEverySteps() : Long.MAX_VALUE);
         if (opt.clipByGlobalNorm() != null) {

@@ -3,14 +3,17 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.checkpoint.TensorSet;
+import org.nanodo.data.DataFile;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.Packing;
 import org.nanodo.data.Position;
@@ -18,6 +21,8 @@ import org.nanodo.data.Tokenizer;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
 import org.nanodo.runtime.Scope;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A checkpoint's directory: model, tokenizer, the {@link TensorSet} {@code optimizer} with the moments, and this record as
@@ -30,12 +35,25 @@ import org.nanodo.runtime.Scope;
  * @param library version of this library that wrote it
  */
 record RunState(long step, double tokens, Position position, DataShape data, String library) {
+    private static final Logger log = LoggerFactory.getLogger(RunState.class);
+
     private static final String RUN = "run.json";
     private static final String OPTIMIZER = "optimizer";
 
-    /** All that a data position depends on. */
+    /**
+     * All that a data position depends on.
+     *
+     * @param files null of a checkpoint from before they were kept
+     */
     record DataShape(
-            String fingerprint, int length, int batch, long epochs, boolean shuffles, long seed, Packing packing) {
+            String fingerprint,
+            int length,
+            int batch,
+            long epochs,
+            boolean shuffles,
+            long seed,
+            Packing packing,
+            List<DataFile> files) {
         static DataShape of(PackedDataset data) throws IOException {
             return new DataShape(
                     data.mixture().fingerprint(),
@@ -44,7 +62,26 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     data.epochs(),
                     data.shuffles(),
                     data.seed(),
-                    data.packing());
+                    data.packing(),
+                    data.mixture().files());
+        }
+
+        /** The first file that is not as it was; null if there is none. */
+        String changedFile(DataShape now) {
+            for (int i = 0; files != null && i < Math.max(files.size(), now.files.size()); i++) {
+                DataFile then = i < files.size() ? files.get(i) : null;
+                DataFile file = i < now.files.size() ? now.files.get(i) : null;
+                if (!Objects.equals(then, file)) {
+                    return (then == null ? file : then).name() + " was " + described(then) + ", is " + described(file);
+                }
+            }
+            return null;
+        }
+
+        private static String described(DataFile file) {
+            return file == null
+                    ? "not there"
+                    : file.bytes() + " bytes, written at " + Instant.ofEpochMilli(file.modified());
         }
 
         String differences(DataShape now) {
@@ -92,12 +129,21 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             Engine engine,
             DataShape data,
             Tokenizer tokenizer,
-            Map<String, Slice> optimizer)
+            Map<String, Slice> optimizer,
+            boolean allowChangedData)
             throws IOException {
         RunState state = Json.read(directory.resolve(RUN), RunState.class);
-        if (!state.data.equals(data)) {
+        if (!state.data.differences(data).isEmpty()) {
             throw new IllegalArgumentException(directory + " was trained on other data: " + state.data.differences(data)
                     + ". Choose another folder, or to go on from its parameters alone, use LanguageModel.load");
+        }
+        String changed = state.data.changedFile(data);
+        if (changed != null && !allowChangedData) {
+            throw new IllegalArgumentException(directory + " was trained on data that has changed or been copied since: "
+                    + changed + ". If the text is the same, as in a copy, or may differ, resume with"
+                    + " allowChangedData(true), allow_changed_data in a config");
+        } else if (changed != null) {
+            log.warn("{} was trained on data that has changed or been copied since: {}", directory, changed);
         }
         if (!tokenizer.matches(ModelFiles.tokenizerSpec(directory))) {
             throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");

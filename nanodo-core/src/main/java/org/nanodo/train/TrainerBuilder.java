@@ -30,6 +30,7 @@ public final class TrainerBuilder implements Cloneable {
     long checkpointSteps = 2000;
     int keep = 3;
     long keepEvery = Long.MAX_VALUE;
+    boolean allowChangedData;
 
     TrainerBuilder(LanguageModel model) {
         this.model = model;
@@ -129,6 +130,15 @@ public final class TrainerBuilder implements Cloneable {
     /** Checkpoints of steps that this divides stay for good, besides the newest. */
     public TrainerBuilder keepEvery(long steps) {
         this.keepEvery = steps;
+        return this;
+    }
+
+    /**
+     * Resumes though a file of the training data has another size or time than when the checkpoint was written: a copy of the
+     * corpus, say. Default: that is an error, since a resumed run is to be the same as one that never stopped.
+     */
+    public TrainerBuilder allowChangedData(boolean allows) {
+        this.allowChangedData = allows;
         return this;
     }
 

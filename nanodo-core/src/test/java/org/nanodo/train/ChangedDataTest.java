@@ -1,0 +1,87 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.checkpoint.Json;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.data.TextSource;
+import org.nanodo.model.DecoderModel;
+
+/** What resuming says of a corpus that is not as it was. The edits are where no fingerprint looks: in the third section of 40. */
+class ChangedDataTest {
+    private static final FileTime THEN = FileTime.fromMillis(1_600_000_000_000L);
+
+    @TempDir
+    Path directory;
+
+    private Path text;
+
+    @BeforeEach
+    void trains() throws Exception {
+        text = Files.createDirectories(directory.resolve("corpus")).resolve("text");
+        write("some words", THEN);
+        resume(2, false);
+    }
+
+    @Test
+    void anEditIsRefusedUnlessAllowed() throws Exception {
+        write("sOme words", FileTime.fromMillis(THEN.toMillis() + 1));
+        assertThatThrownBy(() -> resume(4, false))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("text was 4000 bytes, written at 2020-09-13T12:26:40Z, is 4000 bytes")
+                .hasMessageContaining("12:26:40.001Z")
+                .hasMessageContaining("copy")
+                .hasMessageContaining("allowChangedData(true), allow_changed_data in a config");
+        assertThat(resume(4, true)).isEqualTo(4);
+    }
+
+    @Test
+    void aMovedDirectoryIsNotAnEdit() throws Exception {
+        text = Files.move(text.getParent(), directory.resolve("moved")).resolve("text");
+        assertThat(resume(4, false)).isEqualTo(4);
+    }
+
+    @Test
+    void aCheckpointFromBeforeFilesWereKeptIsRead() throws Exception {
+        Path run = directory.resolve("run/step_00000002/run.json");
+        var tree = (ObjectNode) new ObjectMapper().readTree(Files.readString(run));
+        var files = ((ObjectNode) tree.get("data")).remove("files");
+        assertThat(files.toString()).isEqualTo("[{\"name\":\"text\",\"bytes\":4000,\"modified\":1600000000000}]");
+        RunState old = Json.read(tree.toString(), RunState.class);
+        RunState now = Json.read(run, RunState.class);
+        assertThat(old.data().changedFile(now.data())).isNull();
+        assertThat(old.data().differences(now.data())).isEmpty();
+    }
+
+    private long resume(long steps, boolean allows) throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = Trainer.of(model)
+                        .data(PackedDataset.of(TextSource.sections(text, 100))
+                                .length(8)
+                                .batch(2))
+                        .steps(steps)
+                        .checkpoints(directory.resolve("run"))
+                        .allowChangedData(allows)
+                        .build()) {
+            trainer.resume();
+            trainer.run();
+            return trainer.step();
+        }
+    }
+
+    private void write(String words, FileTime time) throws Exception {
+        String section = "0123456789".repeat(9) + "012345678\n";
+        String edited = words + section.substring(words.length());
+        Files.writeString(text, section.repeat(2) + edited + section.repeat(37));
+        Files.setLastModifiedTime(text, time);
+    }
+}
