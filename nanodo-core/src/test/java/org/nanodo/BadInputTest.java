@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 
 import java.nio.file.FileAlreadyExistsException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -12,6 +13,8 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.assertj.core.api.ThrowingConsumer;
@@ -20,6 +23,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
+import org.nanodo.config.ConfigReader;
+import org.nanodo.data.TokenSource;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.Generation;
@@ -124,7 +129,11 @@ class BadInputTest {
                         "an added token without id",
                         tokenizer("\"added_tokens\":[{\"content\":\"a\"}],", "{\"a\":0}"),
                         "no id"),
-                json("a model without what its kind needs", tokenizer("", "{\"a\":0}"), "is not a tokenizer.json", "ModelUntagged"),
+                json(
+                        "a model without what its kind needs",
+                        tokenizer("", "{\"a\":0}"),
+                        "is not a tokenizer.json",
+                        "ModelUntagged"),
                 sentencePiece("not a SentencePiece model", "model".getBytes(StandardCharsets.UTF_8)),
                 sentencePiece("an empty tokenizer", new byte[0], "0 bytes"),
                 sentencePiece(
@@ -172,7 +181,147 @@ class BadInputTest {
     }
 
     private static List<Case> sources() {
-        return List.of();
+        return List.of(
+                missing("no text there", TextSource::files),
+                missing("no lines there", TextSource::lines),
+                missing("no archive there", TextSource::archive),
+                missing("no tokens there", TokenSource::nanoGpt),
+                missing("no JSON lines there", file -> TextSource.jsonLines(file.toString(), "text")),
+                source("an empty text", "", TextSource::files, "is empty"),
+                source("empty lines", "", TextSource::lines, "is empty"),
+                source("blank lines", " \n\n", TextSource::lines, "only blank lines"),
+                source("empty JSON lines", "", BadInputTest::jsonLines, "is empty"),
+                aDirectory("a directory as lines", TextSource::lines, "where a file is wanted"),
+                aDirectory("a directory as sections", file -> TextSource.sections(file, 9), "where a file is wanted"),
+                aDirectory("a directory as an archive", TextSource::archive, "where a file is wanted"),
+                aDirectory("a directory as JSON lines", BadInputTest::jsonLines, "name the files in it"),
+                aDirectory("a directory without text", TextSource::files, "no files with text"),
+                source("sections without end", "a", file -> TextSource.sections(file, Integer.MAX_VALUE), "2147483647"),
+                source("sections of nothing", "a", file -> TextSource.sections(file, 0), "0 bytes"),
+                source("half a token", "abc", TokenSource::nanoGpt, "3 bytes"),
+                new Case(
+                        "an archive that is none",
+                        () -> TextSource.archive(write("none.zip", "text")),
+                        IOException.class,
+                        "none.zip is not a jar or zip archive"),
+                read(
+                        "a line that is not JSON",
+                        "{\"text\":\"a\"}\n{\"text",
+                        BadInputTest::jsonLines,
+                        "line 2 is not JSON"),
+                read("a line that is not UTF-8", "\u00FF", BadInputTest::jsonLines, "line 1 is not UTF-8 in 1 places"),
+                read(
+                        "a line without the field",
+                        "{\"a\":1}",
+                        BadInputTest::jsonLines,
+                        "line 1 has no field \"text\", only a"),
+                read(
+                        "a line with a thousand long names",
+                        IntStream.range(0, 1000)
+                                .mapToObj(i -> "\"" + i + "x".repeat(100) + "\":0")
+                                .collect(Collectors.joining(",", "{", "}")),
+                        BadInputTest::jsonLines,
+                        "line 1 has no field"),
+                read(
+                        "a name of a megabyte",
+                        "{\"" + "k".repeat(1_000_000) + "\":0}",
+                        BadInputTest::jsonLines,
+                        "line 1 is not JSON: Name length"),
+                read("gzip cut short", "\u001F\u008B\b\0\0\0\0\0\0\0K", BadInputTest::jsonLines, "truncated"),
+                read(
+                        "text as Parquet",
+                        "no Parquet",
+                        file -> TextSource.parquet(file.toString(), "text"),
+                        "truncated or damaged, or no Parquet file"),
+                read(
+                        "a file that was deleted",
+                        "text",
+                        file -> {
+                            TextSource source = TextSource.files(file);
+                            Files.delete(file);
+                            return source;
+                        },
+                        "is not there any more"),
+                read(
+                        "a file that has become shorter",
+                        "a text of some length",
+                        file -> {
+                            TextSource source = TextSource.sections(file, 100);
+                            Files.writeString(file, "a");
+                            return source;
+                        },
+                        "has become shorter"),
+                new Case(
+                        "a batch beyond an array",
+                        () -> PackedDataset.of(TextSource.of("a"))
+                                .batch(100_000_000)
+                                .iterator(),
+                        IllegalArgumentException.class,
+                        "100000000 rows of 512 tokens",
+                        "1073741824"),
+                new Case(
+                        "a batch beyond memory",
+                        () -> PackedDataset.of(TextSource.of("a"))
+                                .batch((int) Math.min(
+                                        (1 << 21) + 1, Runtime.getRuntime().maxMemory() / 512 / 19))
+                                .iterator(),
+                        IllegalArgumentException.class,
+                        "rows of 512 tokens",
+                        "raise -Xmx"),
+                config("an empty path", "train_data=[{\"path\":\"\"}]", "path is empty"),
+                config("a source that is null", "train_data=[null]", "\"train_data\" has a null"),
+                config("an evaluation source that is null", "eval_data={\"a\":null}", "\"eval_data\" has a null"));
+    }
+
+    private static TextSource jsonLines(Path file) throws IOException {
+        return TextSource.jsonLines(file.toString(), "text");
+    }
+
+    private static Case missing(String name, Opening opening) {
+        Path file = directory.resolve("none");
+        return new Case(name, () -> opening.open(file), NoSuchFileException.class, file + " does not exist");
+    }
+
+    private static Case source(String name, String content, Opening opening, String... message) {
+        return file(name, "txt", content.getBytes(StandardCharsets.UTF_8), opening, message);
+    }
+
+    private static Case aDirectory(String name, Opening opening, String message) {
+        return new Case(
+                name,
+                () -> opening.open(Files.createDirectories(directory.resolve("a-directory"))),
+                IllegalArgumentException.class,
+                "a-directory",
+                message);
+    }
+
+    private interface Reading {
+        TextSource open(Path file) throws IOException;
+    }
+
+    /** A file that opens and cannot be read. Its bytes are the characters, as in Latin-1. */
+    private static Case read(String name, String content, Reading reading, String message) {
+        Path file = directory.resolve(name.replace(' ', '-'));
+        return new Case(
+                name,
+                () -> {
+                    Files.write(file, content.getBytes(StandardCharsets.ISO_8859_1));
+                    try (var batches =
+                            PackedDataset.of(reading.open(file)).epochs(1).iterator()) {
+                        batches.next();
+                    }
+                },
+                UncheckedIOException.class,
+                file.toString(),
+                message);
+    }
+
+    private static Case config(String name, String setting, String message) {
+        return new Case(name, () -> ConfigReader.of(setting), IllegalArgumentException.class, message);
+    }
+
+    private static Path write(String name, String content) throws IOException {
+        return Files.writeString(directory.resolve(name), content);
     }
 
     private static List<Case> checkpoints() {

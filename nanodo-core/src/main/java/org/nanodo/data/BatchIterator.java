@@ -7,12 +7,13 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.stream.Collectors;
 import org.nanodo.data.Packer.Window;
 
 /**
  * Batches of a {@link PackedDataset}, in its order, packed in the background a window ahead. For use by one
- * thread at a time.
+ * thread at a time, but any may close it.
  */
 public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private final PackedDataset dataset;
@@ -26,6 +27,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private Window window;
     private int row;
     private TextSize read = TextSize.NONE;
+    private volatile boolean closed;
 
     BatchIterator(PackedDataset dataset) {
         this.dataset = dataset;
@@ -41,6 +43,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     }
 
     public void seek(Position position) {
+        checkOpen();
         checkIsHere(position);
         if (ahead != null) {
             ahead.cancel(false);
@@ -80,13 +83,22 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
      * or {@link #seek}: when all batches have been served, each document once an epoch.
      */
     public TextSize textSize() {
+        checkOpen();
         return read;
     }
 
     @Override
     public void close() {
-        background.shutdownNow();
+        closed = true;
+        background.shutdownNow().forEach(unstarted -> ((Future<?>) unstarted)
+                .cancel(false)); // somebody may be waiting for one
         packer.close();
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw new IllegalStateException("This iterator over batches is closed: take another one from its dataset");
+        }
     }
 
     private void checkIsHere(Position position) {
@@ -105,8 +117,9 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     }
 
     private Window current() {
+        checkOpen();
         if (window == null) {
-            window = await(ahead);
+            window = packed();
             if (row > window.rows()) {
                 throw new IllegalArgumentException(
                         "Row " + row + " is not in this dataset: the position was taken from another one");
@@ -117,8 +130,22 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         return window;
     }
 
+    private Window packed() {
+        try {
+            return await(ahead);
+        } catch (RuntimeException e) {
+            checkOpen(); // that is why
+            throw e;
+        }
+    }
+
     private Future<Window> pack(Position start) {
-        return background.submit(() -> packer.window(start));
+        try {
+            return background.submit(() -> packer.window(start));
+        } catch (RejectedExecutionException e) {
+            checkOpen();
+            throw e;
+        }
     }
 
     static <T> T await(Future<T> future) {

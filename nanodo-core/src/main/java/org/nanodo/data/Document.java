@@ -1,5 +1,7 @@
 package org.nanodo.data;
 
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.StandardCharsets;
@@ -10,7 +12,36 @@ import java.nio.charset.StandardCharsets;
  * @param malformed places where the bytes were not UTF-8, each now a U+FFFD
  */
 public record Document(String name, String text, int malformed) {
+    /** Of UTF-8, in one document: Java has no text of more than 2 GiB, and its tokens take four times as much. */
+    static final int MAX_BYTES = 1 << 30;
+
     private static final char REPLACEMENT = '\uFFFD';
+
+    /**
+     * Reads to the end and decodes UTF-8.
+     *
+     * @throws IOException if there are more bytes than a document may have, of which no more are read
+     */
+    static Document read(String name, InputStream in) throws IOException {
+        byte[] bytes = in.readNBytes(MAX_BYTES);
+        if (bytes.length == MAX_BYTES && in.read() >= 0) {
+            throw tooLong();
+        }
+        return decode(name, bytes);
+    }
+
+    static IOException tooLong() {
+        return new IOException("it is longer than the " + MAX_BYTES
+                + " bytes that a document may have. Cut a large text up" + " with TextSource.sections");
+    }
+
+    /** For what fits a document, but not this JVM. */
+    static IOException tooLarge(OutOfMemoryError e) {
+        return new IOException(
+                "it does not fit into the " + (Runtime.getRuntime().maxMemory() >> 20)
+                        + " MiB of memory that this JVM may" + " use: raise -Xmx, or cut the text up",
+                e);
+    }
 
     /** Decodes UTF-8. */
     static Document decode(String name, byte[] bytes) {

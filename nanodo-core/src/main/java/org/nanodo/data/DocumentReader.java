@@ -29,6 +29,11 @@ public interface DocumentReader extends Closeable {
         };
     }
 
+    /** What a reader that has been closed answers. */
+    static IllegalStateException closed(String name, Exception cause) {
+        return new IllegalStateException("The reader of " + name + " is closed: open another one", cause);
+    }
+
     static DocumentReader of(UnreadDocument... documents) {
         Iterator<UnreadDocument> rest = Arrays.asList(documents).iterator();
         return () -> rest.hasNext() ? rest.next() : null;

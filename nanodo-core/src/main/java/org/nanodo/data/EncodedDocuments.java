@@ -29,11 +29,14 @@ final class EncodedDocuments implements AutoCloseable {
 
     private static final int CHUNK_DOCUMENTS = 256;
 
+    /** Of documents found and not yet asked for, as they are in their file: huge ones may follow small ones. */
+    private static final long AHEAD_BYTES = 1 << 26;
+
     /** A document, and the place of the one after it. */
     record Encoded(Tokens tokens, Place next) {}
 
     /** A document at its place, and where its ids will be; the end of the data has none. */
-    private record Ahead(Place place, Future<List<Result>> chunk, int index) {}
+    private record Ahead(Place place, Future<List<Result>> chunk, int index, int bytes) {}
 
     private record Result(Tokens tokens, RuntimeException failure) {}
 
@@ -47,6 +50,7 @@ final class EncodedDocuments implements AutoCloseable {
     private Ahead current;
     private boolean ended; // or failed: there is nothing to read any more
     private double meanTokens;
+    private long aheadBytes;
 
     /** @param maxTokens what may wait in memory, as far as the documents before let one guess */
     EncodedDocuments(DocumentOrder order, Tokenizer tokenizer, Executor encoders, int threads, long maxTokens) {
@@ -61,12 +65,12 @@ final class EncodedDocuments implements AutoCloseable {
     /** The document at that place, which is cheap if it is the last one asked for or the one after; null at the data's end. */
     Encoded at(Place place) {
         while (current != null && !current.place.isSameDocument(place)) {
-            current = ahead.poll();
+            take();
         }
         if (current == null) {
             seek(place);
             readAhead();
-            current = ahead.remove();
+            take();
         }
         readAhead();
         if (current.chunk == null) {
@@ -81,18 +85,28 @@ final class EncodedDocuments implements AutoCloseable {
         return new Encoded(document.tokens, ahead.element().place.after(place.tokens() + length));
     }
 
+    /** The next of those ahead becomes the current one; null if there is none. */
+    private void take() {
+        current = ahead.poll();
+        aheadBytes -= current == null ? 0 : current.bytes;
+    }
+
     private void seek(Place place) {
         ended = false;
         try {
             order.seek(place);
         } catch (IOException e) {
-            fail(new UncheckedIOException(e.getMessage(), e));
+            fail(new UncheckedIOException(Failures.reason(e), e));
         }
     }
 
     /** At least the place of the next document is always known. */
     private void readAhead() {
-        while (!ended && (ahead.isEmpty() || ahead.size() <= maxDocuments && ahead.size() * meanTokens < maxTokens)) {
+        while (!ended
+                && (ahead.isEmpty()
+                        || ahead.size() <= maxDocuments
+                                && ahead.size() * meanTokens < maxTokens
+                                && aheadBytes < AHEAD_BYTES)) {
             var documents = new ArrayList<UnreadDocument>();
             var chunk =
                     new FutureTask<>(() -> documents.stream().map(this::encoded).toList());
@@ -100,16 +114,18 @@ final class EncodedDocuments implements AutoCloseable {
             try {
                 for (Entry entry = order.next();
                         entry != null;
-                        entry = documents.size() < count ? order.next() : null) {
-                    ahead.add(new Ahead(entry.place(), chunk, documents.size()));
+                        entry = documents.size() < count && aheadBytes < AHEAD_BYTES ? order.next() : null) {
+                    int bytes = entry.document().bytes();
+                    ahead.add(new Ahead(entry.place(), chunk, documents.size(), bytes));
+                    aheadBytes += bytes;
                     documents.add(entry.document());
                 }
                 if (documents.isEmpty()) {
                     ended = true;
-                    ahead.add(new Ahead(order.place(), null, 0));
+                    ahead.add(new Ahead(order.place(), null, 0, 0));
                 }
             } catch (IOException e) {
-                fail(new UncheckedIOException(e.getMessage(), e));
+                fail(new UncheckedIOException(Failures.reason(e), e));
             } catch (RuntimeException e) {
                 fail(e);
             }
@@ -120,7 +136,7 @@ final class EncodedDocuments implements AutoCloseable {
     /** For when its turn comes. */
     private void fail(RuntimeException failure) {
         ended = true;
-        ahead.add(new Ahead(order.place(), CompletableFuture.failedFuture(failure), 0));
+        ahead.add(new Ahead(order.place(), CompletableFuture.failedFuture(failure), 0, 0));
     }
 
     private Result encoded(UnreadDocument document) {
@@ -131,7 +147,7 @@ final class EncodedDocuments implements AutoCloseable {
             }
             return new Result(tokens, null);
         } catch (IOException e) {
-            return new Result(null, new UncheckedIOException(e.getMessage(), e));
+            return new Result(null, new UncheckedIOException(Failures.reason(e), e));
         } catch (RuntimeException e) {
             return new Result(null, e);
         }

@@ -14,6 +14,9 @@ import java.util.stream.LongStream;
 
 /** Sections of one file, found by one scan, read by position. In UTF-8 a line's end is never part of another character. */
 final class FileSections implements IndexedTextSource {
+    /** A section may be twice as long, where no line ends. */
+    private static final int MAX_SECTION = Document.MAX_BYTES / 2;
+
     private final Path file;
     private final boolean lines;
     private final long[] starts; // and the end of the last section
@@ -48,8 +51,9 @@ final class FileSections implements IndexedTextSource {
     }
 
     static TextSource of(Path file, int bytes) throws IOException {
-        if (bytes < 1) {
-            throw new IllegalArgumentException("Sections of " + bytes + " bytes: it takes at least one");
+        if (bytes < 1 || bytes > MAX_SECTION) {
+            throw new IllegalArgumentException("Sections of " + bytes + " bytes of " + file
+                    + ": it takes at least 1, and at" + " most " + MAX_SECTION);
         }
         TextSources.checkNotEmpty(file);
         var starts = LongStream.builder().add(0);
@@ -94,7 +98,11 @@ final class FileSections implements IndexedTextSource {
 
     @Override
     public Document read(int index) throws IOException {
-        var bytes = ByteBuffer.allocate(Math.toIntExact(starts[index + 1] - starts[index]));
+        long length = starts[index + 1] - starts[index];
+        if (length > Document.MAX_BYTES) {
+            throw Document.tooLong();
+        }
+        var bytes = ByteBuffer.allocate((int) length);
         try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
             while (bytes.hasRemaining()) {
                 if (channel.read(bytes, starts[index] + bytes.position()) < 0) {

@@ -15,7 +15,12 @@ public interface IndexedTextSource extends TextSource {
             try {
                 return read(index);
             } catch (IOException e) {
-                throw new IOException("Could not read " + name(index) + ": " + e.getMessage(), e);
+                throw new IOException("Could not read " + name(index) + ": " + Failures.reason(e), e);
+            } catch (OutOfMemoryError e) {
+                throw new IOException(
+                        "Could not read " + name(index) + ": "
+                                + Document.tooLarge(e).getMessage(),
+                        e);
             }
         };
         return DocumentReader.of(text);

@@ -24,7 +24,11 @@ final class JsonLines implements DocumentReader {
                     .build())
             .build();
 
-    private static final int MAX_LINE = 1 << 28;
+    /** Ten times the longest books. */
+    private static final int MAX_LINE = 1 << 27;
+
+    /** Names of fields that a message lists. */
+    private static final int MAX_NAMES = 8;
 
     private final Path file;
     private final String field;
@@ -34,6 +38,7 @@ final class JsonLines implements DocumentReader {
     private int position;
     private int limit;
     private long line;
+    private volatile boolean closed;
 
     private JsonLines(Path file, String field, InputStream in) {
         this.file = file;
@@ -67,6 +72,23 @@ final class JsonLines implements DocumentReader {
 
     @Override
     public UnreadDocument next() throws IOException {
+        try {
+            return nextDocument();
+        } catch (IOException e) {
+            if (closed) {
+                throw DocumentReader.closed(file.toString(), e);
+            }
+            throw e;
+        } catch (OutOfMemoryError e) {
+            throw new IOException(
+                    file + " line " + (line + 1) + ": " + Document.tooLarge(e).getMessage(), e);
+        }
+    }
+
+    private UnreadDocument nextDocument() throws IOException {
+        if (closed) {
+            throw DocumentReader.closed(file.toString(), null);
+        }
         for (byte[] bytes = nextLine(); bytes != null; bytes = nextLine()) {
             for (byte b : bytes) {
                 if (b > ' ' || b < 0) {
@@ -127,6 +149,7 @@ final class JsonLines implements DocumentReader {
 
     @Override
     public void close() throws IOException {
+        closed = true;
         in.close();
     }
 
@@ -137,7 +160,15 @@ final class JsonLines implements DocumentReader {
         }
 
         @Override
-        public Document read() throws CorruptDocumentException {
+        public Document read() throws IOException {
+            try {
+                return parsed();
+            } catch (OutOfMemoryError e) {
+                throw new IOException(name + ": " + Document.tooLarge(e).getMessage(), e);
+            }
+        }
+
+        private Document parsed() throws CorruptDocumentException {
             Document whole = Document.decodeStrictly(name, json);
             try (JsonParser parser = JSON.createParser(whole.text())) {
                 return new Document(name, text(parser), 0);
@@ -166,7 +197,9 @@ final class JsonLines implements DocumentReader {
             for (String key = parser.nextFieldName(); key != null; key = parser.nextFieldName()) {
                 JsonToken value = parser.nextToken();
                 if (!key.equals(field)) {
-                    fields.add(key);
+                    if (fields.size() < MAX_NAMES) {
+                        fields.add(key.length() < 40 ? key : key.substring(0, 40) + "…");
+                    }
                     parser.skipChildren();
                 } else if (value == JsonToken.VALUE_STRING) {
                     text = parser.getText();

@@ -32,6 +32,12 @@ public record PackedDataset(
         int world) {
     public static final long ENDLESS = Long.MAX_VALUE;
 
+    /** They are in one array. */
+    private static final int MAX_BATCH_TOKENS = 1 << 30;
+
+    /** In the window that is served and in the one ahead, and as input, target and weight in a batch. */
+    private static final int BYTES_PER_TOKEN = 5 * Integer.BYTES;
+
     public PackedDataset {
         check(length >= 2, "A row of " + length + " tokens has nothing to predict: length has to be at least 2");
         check(batch >= 1, "batch is " + batch + ", it has to be at least 1");
@@ -104,8 +110,21 @@ public record PackedDataset(
                 mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
     }
 
-    /** Batches from the beginning. Close it to stop its background thread. */
+    /**
+     * Batches from the beginning. Close it to stop its background thread.
+     *
+     * @throws IllegalArgumentException if a batch does not fit into the memory of this JVM
+     */
     public BatchIterator iterator() {
+        // Not before, when length and batch may still be set one after the other.
+        long tokens = (long) length * batch;
+        long memory = Runtime.getRuntime().maxMemory();
+        check(
+                tokens <= MAX_BATCH_TOKENS && tokens * BYTES_PER_TOKEN <= memory,
+                "A batch of " + batch + " rows of " + length + " tokens is " + tokens + " tokens, which take "
+                        + BYTES_PER_TOKEN + " bytes each; at most " + MAX_BATCH_TOKENS
+                        + " are possible, and this JVM has "
+                        + (memory >> 20) + " MiB: use a smaller batch or shorter rows, or raise -Xmx");
         return new BatchIterator(this);
     }
 

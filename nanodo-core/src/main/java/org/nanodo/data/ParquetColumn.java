@@ -1,6 +1,8 @@
 package org.nanodo.data;
 
+import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.parquet.ParquetReadOptions;
@@ -34,6 +36,7 @@ final class ParquetColumn implements DocumentReader {
     private ColumnReader values;
     private long rest; // rows of this row group
     private long row;
+    private volatile boolean closed;
 
     private ParquetColumn(Path file, ParquetFileReader reader, String column, AtomicBoolean unchecked)
             throws IOException {
@@ -61,12 +64,13 @@ final class ParquetColumn implements DocumentReader {
     static DocumentReader open(Path file, String column, AtomicBoolean unchecked) throws IOException {
         ParquetFileReader reader;
         try {
-            var options =
-                    ParquetReadOptions.builder(new PlainParquetConfiguration())
-                            .usePageChecksumVerification()
-                            .build();
+            var options = ParquetReadOptions.builder(new PlainParquetConfiguration())
+                    .usePageChecksumVerification()
+                    .build();
             reader = ParquetFileReader.open(new LocalInputFile(file), options);
-        } catch (IOException | RuntimeException e) {
+        } catch (FileNotFoundException | FileSystemException e) { // cannot be opened, whatever is in it
+            throw e;
+        } catch (IOException | RuntimeException | OutOfMemoryError e) {
             throw damaged(file, "its footer cannot be read", e);
         }
         try {
@@ -79,6 +83,9 @@ final class ParquetColumn implements DocumentReader {
 
     @Override
     public UnreadDocument next() throws IOException {
+        if (closed) {
+            throw DocumentReader.closed(file.toString(), null);
+        }
         try {
             while (rest == 0) {
                 PageReadStore rowGroup = reader.readNextRowGroup();
@@ -88,7 +95,10 @@ final class ParquetColumn implements DocumentReader {
                 rest = rowGroup.getRowCount();
                 ColumnDescriptor column = schema.getColumns().get(0);
                 values = new ColumnReadStoreImpl(
-                                new Watched(rowGroup), new GroupRecordConverter(schema).getRootConverter(), schema, createdBy)
+                                new Watched(rowGroup),
+                                new GroupRecordConverter(schema).getRootConverter(),
+                                schema,
+                                createdBy)
                         .getColumnReader(column);
             }
             boolean present =
@@ -99,6 +109,9 @@ final class ParquetColumn implements DocumentReader {
             row++;
             return new Value(file + " row " + row, values.getDescriptor().getPath()[0], utf8);
         } catch (IOException | RuntimeException | OutOfMemoryError e) { // what a damaged page may ask for
+            if (closed) {
+                throw DocumentReader.closed(file.toString(), null);
+            }
             throw damaged(file, "it cannot be read after row " + row, e);
         }
     }
@@ -110,6 +123,7 @@ final class ParquetColumn implements DocumentReader {
 
     @Override
     public void close() throws IOException {
+        closed = true;
         reader.close();
     }
 
@@ -149,8 +163,10 @@ final class ParquetColumn implements DocumentReader {
 
         private <P extends Page> P watched(P page) {
             if (page != null && page.getCrc().isEmpty() && unchecked.compareAndSet(false, true)) {
-                log.warn("{} has pages without checksums: damage to their data cannot be noticed, in this file or in "
-                        + "others of its source that were written the same way", file);
+                log.warn(
+                        "{} has pages without checksums: damage to their data cannot be noticed, in this file or in "
+                                + "others of its source that were written the same way",
+                        file);
             }
             return page;
         }

@@ -1,6 +1,7 @@
 package org.nanodo.data;
 
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -77,7 +78,12 @@ final class TextSources {
 
             @Override
             public Document read(int index) throws IOException {
-                return Document.decode(name(index), Files.readAllBytes(files.get(index)));
+                if (Files.size(files.get(index)) > Document.MAX_BYTES) {
+                    throw Document.tooLong();
+                }
+                try (var in = Files.newInputStream(files.get(index))) {
+                    return Document.read(name(index), in);
+                }
             }
         };
     }
@@ -109,7 +115,7 @@ final class TextSources {
                 @Override
                 public Document read(int index) throws IOException {
                     try (var in = file.getInputStream(entries.get(index))) {
-                        return Document.decode(name(index), in.readAllBytes());
+                        return Document.read(name(index), in);
                     }
                 }
             };
@@ -148,6 +154,12 @@ final class TextSources {
     static void checkNotEmpty(Path file) throws IOException {
         if (!Files.exists(file)) {
             throw new NoSuchFileException(file + " does not exist");
+        }
+        if (Files.isDirectory(file)) {
+            throw new IllegalArgumentException(file + " is a directory, where a file is wanted");
+        }
+        if (!Files.isReadable(file)) {
+            throw new AccessDeniedException(file + " may not be read by this user");
         }
         if (Files.size(file) == 0) {
             throw new IllegalArgumentException(file + " is empty: there is no text to learn from");

@@ -22,7 +22,7 @@ public interface TokenSource extends DocumentSource {
             try {
                 return new UnreadDocument.Tokens(name(index), ids(index, tokenizer), 0, 0);
             } catch (IOException e) {
-                throw new IOException("Could not read " + name(index) + ": " + e.getMessage(), e);
+                throw new IOException("Could not read " + name(index) + ": " + Failures.reason(e), e);
             }
         });
     }

@@ -20,6 +20,12 @@ public interface UnreadText extends UnreadDocument {
             text = tokenizer.encode(document.text());
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException("Could not encode " + document.name() + ": " + e.getMessage(), e);
+        } catch (OutOfMemoryError e) {
+            throw new IOException(
+                    "Could not encode " + document.name() + " of "
+                            + document.text().length() + " characters: "
+                            + Document.tooLarge(e).getMessage(),
+                    e);
         }
         int bos = tokenizer.bosId() == tokenizer.eosId() ? 0 : 1;
         int[] ids = new int[bos + text.length + 1];

@@ -90,7 +90,12 @@ final class Checkpoints implements AutoCloseable {
     private RunState read(Path checkpoint) throws IOException {
         RunState[] state = new RunState[1];
         together.run(() -> state[0] = RunState.read(
-                checkpoint, options.model, engine, dataShape(), options.data.tokenizer(), optimizer.tensors(),
+                checkpoint,
+                options.model,
+                engine,
+                dataShape(),
+                options.data.tokenizer(),
+                optimizer.tensors(),
                 options.allowChangedData));
         batches.seek(state[0].position());
         return state[0];

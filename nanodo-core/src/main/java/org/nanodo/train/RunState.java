@@ -139,9 +139,10 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         }
         String changed = state.data.changedFile(data);
         if (changed != null && !allowChangedData) {
-            throw new IllegalArgumentException(directory + " was trained on data that has changed or been copied since: "
-                    + changed + ". If the text is the same, as in a copy, or may differ, resume with"
-                    + " allowChangedData(true), allow_changed_data in a config");
+            throw new IllegalArgumentException(
+                    directory + " was trained on data that has changed or been copied since: "
+                            + changed + ". If the text is the same, as in a copy, or may differ, resume with"
+                            + " allowChangedData(true), allow_changed_data in a config");
         } else if (changed != null) {
             log.warn("{} was trained on data that has changed or been copied since: {}", directory, changed);
         }
