@@ -3,10 +3,10 @@ package org.nanodo;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
-import java.nio.file.FileAlreadyExistsException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -18,27 +18,27 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.assertj.core.api.ThrowingConsumer;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.nanodo.config.ConfigReader;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
-import org.nanodo.config.ConfigReader;
 import org.nanodo.data.TokenSource;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.Generation;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.model.TransformerConfig;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.OutOfMemoryException;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.train.DivergedException;
 import org.nanodo.train.Schedule;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.runtime.Device;
-import org.nanodo.runtime.OutOfMemoryException;
 
 /**
  * What a user gets for each kind of bad input: the type of the exception, and what its message has to contain. A message is
@@ -69,7 +69,8 @@ class BadInputTest {
     }
 
     static Stream<Case> cases() {
-        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models(), trainers(), tensors()).flatMap(List::stream);
+        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models(), trainers(), tensors())
+                .flatMap(List::stream);
     }
 
     @ParameterizedTest
@@ -508,7 +509,11 @@ class BadInputTest {
                 of("a negative size", () -> Tensors.zeros(cpu, 3, -1), "[3, -1]", "negative"),
                 of("two negative sizes", () -> Tensors.floats(cpu, new float[6], -2, -3), "[-2, -3]", "negative"),
                 of("a negative range", () -> Tensors.range(cpu, -4), "[-4]", "negative"),
-                of("sizes that overflow", () -> Tensors.empty(cpu, ScalarType.Byte, 1L << 62, 4), "[4611686018427387904, 4]", "addresses"),
+                of(
+                        "sizes that overflow",
+                        () -> Tensors.empty(cpu, ScalarType.Byte, 1L << 62, 4),
+                        "[4611686018427387904, 4]",
+                        "addresses"),
                 of("more values than an array holds", () -> Tensors.toFloats(many), "2147483648", "parts"),
                 of("more values than an array of doubles holds", () -> Tensors.toDoubles(many), "2147483648", "parts"),
                 of("memory that is not contiguous", () -> Tensors.memory(many), "contiguous"),

@@ -2,14 +2,17 @@ package org.nanodo.checkpoint;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.regex.Pattern;
@@ -28,12 +31,15 @@ public final class CheckpointStore implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(CheckpointStore.class);
     private static final Pattern NAME = Pattern.compile("step_\\d{8,18}");
     private static final Pattern UNFINISHED =
-            Pattern.compile("step_\\d+(\\.rank-\\d+|(\\.rank-\\d+|\\.corrupt)?\\.unfinished)");
+            Pattern.compile("step_\\d+(\\.rank-\\d+(\\.replaced)?|(\\.rank-\\d+)?(\\.replaced)?\\.unfinished)");
+    private static final Pattern REPLACED = Pattern.compile("step_\\d+\\.replaced");
 
     private final Path workdir;
     private final int keep;
     private final long keepEvery;
     private final Snapshot snapshot = new Snapshot();
+    private final Set<Path> staying = new HashSet<>(); // old ones that cannot be deleted, each of which was said
+    private boolean closed;
     private RunLock lock;
     private Save save;
     private FutureTask<Void> saving;
@@ -77,20 +83,33 @@ public final class CheckpointStore implements AutoCloseable {
      * Makes this store the only one that writes here, until it is closed or its process dies, and clears away what a dead
      * one left half-written. Of several ranks that write together one calls this.
      *
-     * @throws IllegalStateException if another run holds the folder
+     * @throws IllegalStateException if another run holds the directory
      */
     public void lock() throws IOException {
+        checkOpen();
         if (lock == null) {
             lock = RunLock.take(workdir);
+            for (Path replaced : list(REPLACED)) {
+                String name = replaced.getFileName().toString();
+                AtomicDirectory.restore(workdir.resolve(name.substring(0, name.indexOf('.'))));
+            }
             for (Path unfinished : list(UNFINISHED)) {
-                AtomicDirectory.delete(unfinished);
+                try {
+                    AtomicDirectory.delete(unfinished);
+                } catch (IOException e) { // in the way of a save of this step, if there is one
+                    log.warn("What an earlier run left half-written cannot be deleted: {}", e.toString());
+                }
             }
         }
     }
 
     /** The folder of a step's checkpoint. */
     public Path path(long step) {
-        return workdir.resolve(String.format(Locale.ROOT, "step_%08d", step));
+        return workdir.resolve(name(step));
+    }
+
+    private static String name(long step) {
+        return String.format(Locale.ROOT, "step_%08d", step);
     }
 
     /** Whether nothing was ever saved here. */
@@ -129,7 +148,7 @@ public final class CheckpointStore implements AutoCloseable {
 
     /**
      * Copies the contents and has a thread write them; waits for the save before, of which there is at most one under way.
-     * A step that is there already was written from the same state and stays as it is, if it is whole.
+     * A step that is there already with the same JSON was written from the same state and stays as it is, if it is whole.
      *
      * <p>Of several ranks each saves its own contents of a step. They become a checkpoint when rank 0's store hears that all are
      * written, by {@link #commit}.
@@ -137,11 +156,18 @@ public final class CheckpointStore implements AutoCloseable {
      * @throws IOException what the save before failed with
      */
     public void save(long step, Contents contents) throws IOException {
+        checkOpen();
         await();
         var next = new Save(path(step), snapshot.of(contents));
         save = next;
         saving = new FutureTask<>(() -> {
-            next.write();
+            checkIsHere();
+            try {
+                next.write();
+            } catch (IOException e) {
+                checkIsHere(); // which would say why
+                throw e;
+            }
             if (contents.rank() == 0) {
                 deleteOld(step);
             }
@@ -208,13 +234,16 @@ public final class CheckpointStore implements AutoCloseable {
     private void deleteOld(long saved) throws IOException {
         List<Path> all = all().stream().filter(path -> step(path) <= saved).toList();
         for (Path old : all.subList(0, Math.max(0, all.size() - keep))) {
-            if (step(old) % keepEvery == 0 && step(old) > 0) {
+            if (step(old) % keepEvery == 0 && step(old) > 0 || staying.contains(old)) {
                 continue;
             }
             try {
-                AtomicDirectory.delete(old);
+                AtomicDirectory.retire(old);
             } catch (IOException e) {
                 log.warn("An old checkpoint cannot be deleted: {}", e.toString());
+            }
+            if (Files.exists(old, LinkOption.NOFOLLOW_LINKS)) {
+                staying.add(old);
             }
         }
     }
@@ -222,6 +251,7 @@ public final class CheckpointStore implements AutoCloseable {
     /** By step. */
     private List<Path> all() throws IOException {
         return list(NAME).stream()
+                .filter(path -> path.equals(path(step(path)))) // step_000000300 is nobody's
                 .sorted(Comparator.comparingLong(CheckpointStore::step))
                 .toList();
     }
@@ -237,9 +267,27 @@ public final class CheckpointStore implements AutoCloseable {
         }
     }
 
-    /** The step that a checkpoint's folder is named after. */
+    /** The step that a checkpoint's directory is named after. */
     public static long step(Path checkpoint) {
         return Long.parseLong(checkpoint.getFileName().toString().substring("step_".length()));
+    }
+
+    /** Whether a directory's name does not say that it is of another step: those that were moved may have any name. */
+    public static boolean mayBeOf(long step, Path checkpoint) {
+        String name = String.valueOf(checkpoint.getFileName());
+        return !NAME.matcher(name).matches() || name.equals(name(step));
+    }
+
+    private void checkIsHere() throws IOException {
+        if (lock != null) {
+            lock.check();
+        }
+    }
+
+    private void checkOpen() {
+        if (closed) {
+            throw new IllegalStateException("This store of checkpoints in " + workdir + " is closed: make a new one");
+        }
     }
 
     /** Waits for the last save; what it fails with is logged, if nobody has asked for it. */
@@ -250,6 +298,7 @@ public final class CheckpointStore implements AutoCloseable {
         } catch (IOException e) {
             log.error(e.getMessage(), e);
         }
+        closed = true;
         snapshot.close();
         if (lock != null) {
             lock.close();

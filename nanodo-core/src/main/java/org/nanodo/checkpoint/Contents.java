@@ -1,6 +1,7 @@
 package org.nanodo.checkpoint;
 
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.BiFunction;
@@ -61,6 +62,17 @@ public final class Contents implements AtomicDirectory.Writer {
             copies.tensors.put(file, copied);
         });
         return copies;
+    }
+
+    /** Whether a directory's JSON is what these contents would write. */
+    boolean isJsonOf(Path directory) throws IOException {
+        for (var file : json.entrySet()) {
+            if (!Manifest.names(directory).contains(file.getKey())
+                    || !Json.text(directory.resolve(file.getKey())).equals(file.getValue())) {
+                return false;
+            }
+        }
+        return true;
     }
 
     @Override

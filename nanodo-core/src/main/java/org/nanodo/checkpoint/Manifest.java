@@ -4,14 +4,17 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.Collection;
 import java.util.HexFormat;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
-import java.util.function.Predicate;
+import java.util.stream.Collectors;
 
 /**
  * A folder's files with their lengths and SHA-256, in {@code manifest.json}: written last, read first.
@@ -63,11 +66,25 @@ public record Manifest(Map<String, Entry> files) {
 
     /** Reads a folder's manifest without a look at the files. */
     public static Manifest read(Path directory) throws IOException {
-        Path file = directory.resolve(NAME);
-        if (!Files.exists(file)) {
-            throw new CorruptFileException(file, "is missing");
+        if (!isIn(directory)) {
+            throw new CorruptFileException(directory.resolve(NAME), "is missing");
         }
-        return Json.read(file, Manifest.class);
+        return Json.read(directory.resolve(NAME), Manifest.class);
+    }
+
+    /** Whether a directory has one, valid or not. Those of other origin have none. */
+    public static boolean isIn(Path directory) {
+        return Files.exists(directory.resolve(NAME), LinkOption.NOFOLLOW_LINKS);
+    }
+
+    /** The files of a directory that may be read: those that its manifest lists, or all where it has none. */
+    public static Set<String> names(Path directory) throws IOException {
+        if (isIn(directory)) {
+            return read(directory).files.keySet();
+        }
+        try (var paths = Files.list(directory)) {
+            return paths.map(path -> path.getFileName().toString()).collect(Collectors.toSet());
+        }
     }
 
     /**
@@ -88,14 +105,15 @@ public record Manifest(Map<String, Entry> files) {
         }
     }
 
-    /** Checks some files of a folder as far as it has a manifest that lists them: folders of other origin have none. */
-    public static void verifyListed(Path directory, Predicate<String> names) throws IOException {
-        if (!Files.exists(directory.resolve(NAME))) {
-            return;
-        }
-        Manifest manifest = read(directory);
-        for (String name : manifest.files.keySet()) {
-            if (names.test(name)) {
+    /**
+     * Checks some files of a directory, if it has a manifest.
+     *
+     * @throws CorruptFileException if one is not as it was written, or not listed
+     */
+    public static void verify(Path directory, Collection<String> names) throws IOException {
+        if (isIn(directory)) {
+            Manifest manifest = read(directory);
+            for (String name : names) {
                 manifest.verify(directory, name);
             }
         }
@@ -104,6 +122,9 @@ public record Manifest(Map<String, Entry> files) {
     private void verify(Path directory, String name) throws IOException {
         Path file = directory.resolve(name);
         Entry written = files.get(name);
+        if (written == null) {
+            throw new CorruptFileException(file, "is not listed in " + NAME + " beside it, so it is not read");
+        }
         if (!Files.isRegularFile(file)) {
             throw new CorruptFileException(file, "is missing");
         }

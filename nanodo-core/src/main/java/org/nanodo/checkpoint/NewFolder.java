@@ -70,8 +70,12 @@ public final class NewFolder {
             while (bytes.hasRemaining()) {
                 ByteBuffer chunk = bytes.slice(bytes.position(), Math.min(CHUNK, bytes.remaining()));
                 digest.update(chunk.duplicate());
-                while (chunk.hasRemaining()) {
-                    channel.write(chunk);
+                try {
+                    while (chunk.hasRemaining()) {
+                        channel.write(chunk);
+                    }
+                } catch (IOException e) {
+                    throw unwritable(e);
                 }
                 bytes.position(bytes.position() + chunk.capacity());
             }
@@ -89,7 +93,14 @@ public final class NewFolder {
             try (channel) {
                 channel.force(true);
                 written.put(name, Manifest.Entry.of(length, digest));
+            } catch (IOException e) {
+                throw unwritable(e);
             }
+        }
+
+        /** The system's own message, "No space left on device", names no file. */
+        private IOException unwritable(IOException e) {
+            return new IOException(path.resolve(name) + " cannot be written: " + e, e);
         }
     }
 }

@@ -4,6 +4,7 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.WritableByteChannel;
 import java.nio.file.FileAlreadyExistsException;
@@ -33,6 +34,7 @@ public final class Safetensors implements AutoCloseable {
     private final FileChannel channel;
     private final SafetensorsHeader header;
     private final long dataStart;
+    private volatile boolean closed;
 
     private Safetensors(Path file, FileChannel channel) throws IOException {
         this.file = file;
@@ -108,6 +110,17 @@ public final class Safetensors implements AutoCloseable {
 
     /** Copies from the mapped file to a tensor on the host, which may be only a part of it. */
     private void copy(SafetensorsHeader.Entry entry, long first, Tensor host) throws IOException {
+        try {
+            copyMapped(entry, first, host);
+        } catch (ClosedChannelException e) { // by close(), in whatever thread, or by an interrupt of one that reads
+            if (closed) {
+                throw new IllegalStateException(file + " is closed: open it again", e);
+            }
+            throw e;
+        }
+    }
+
+    private void copyMapped(SafetensorsHeader.Entry entry, long first, Tensor host) throws IOException {
         long position = dataStart + entry.offsets()[0] + first * host.element_size();
         for (ByteBuffer part : Tensors.memory(host)) {
             int length = part.remaining();
@@ -141,6 +154,8 @@ public final class Safetensors implements AutoCloseable {
                     StandardOpenOption.WRITE)) {
                 write(channel, tensors, metadata);
                 channel.force(true);
+            } catch (IOException e) {
+                throw new IOException(file + " cannot be written: " + e, e);
             }
             Files.move(unfinished, file, StandardCopyOption.ATOMIC_MOVE);
         } finally {
@@ -174,6 +189,7 @@ public final class Safetensors implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
+        closed = true;
         channel.close();
     }
 

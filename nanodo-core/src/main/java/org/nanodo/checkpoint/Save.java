@@ -3,7 +3,6 @@ package org.nanodo.checkpoint;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.slf4j.Logger;
@@ -61,16 +60,14 @@ final class Save {
     void write() throws IOException {
         try {
             if (contents.rank() > 0) {
-                Path part = part(target, contents.rank());
-                AtomicDirectory.delete(part);
-                AtomicDirectory.create(part, contents);
+                AtomicDirectory.replace(part(target, contents.rank()), contents);
             } else if (isThere()) {
                 awaitCommit();
                 for (int rank = 1; rank < contents.world(); rank++) {
                     AtomicDirectory.delete(part(target, rank));
                 }
             } else {
-                AtomicDirectory.create(target, folder -> {
+                AtomicDirectory.replace(target, folder -> {
                     contents.write(folder);
                     awaitCommit();
                     for (int rank = 1; rank < contents.world(); rank++) {
@@ -85,19 +82,16 @@ final class Save {
         }
     }
 
-    /** A step that was saved before was saved from the same state; what is not whole makes room. */
+    /** A step with the same JSON was saved from the same state; any other, and one that is not whole, is replaced. */
     private boolean isThere() throws IOException {
         if (!Files.exists(target)) {
             return false;
         }
         try {
             Manifest.verify(target);
-            return true;
+            return contents.isJsonOf(target);
         } catch (CorruptFileException e) {
             log.warn("A checkpoint is replaced: {}", e.getMessage());
-            Path aside = target.resolveSibling(target.getFileName() + ".corrupt");
-            AtomicDirectory.delete(aside);
-            Files.move(target, aside, StandardCopyOption.ATOMIC_MOVE);
             return false;
         }
     }

@@ -77,7 +77,8 @@ public final class TensorSet implements AutoCloseable {
      * @throws CorruptFileException if a header is not valid, or slices are missing, overlap or contradict each other
      */
     public static TensorSet open(Path directory, String set) throws IOException {
-        List<Path> files = files(directory, set);
+        List<Path> files =
+                files(directory, set).stream().map(directory::resolve).toList();
         var tensors = new TensorSet(files.size() == 1 ? files.get(0) : directory.resolve(set + ".rank-*"));
         try {
             for (Path file : files) {
@@ -91,20 +92,26 @@ public final class TensorSet implements AutoCloseable {
         }
     }
 
-    private static List<Path> files(Path directory, String set) throws IOException {
-        try (var paths = Files.list(directory)) {
-            List<Path> files = paths.filter(
-                            path -> isFile(set, path.getFileName().toString()))
-                    .sorted()
-                    .toList();
-            if (files.isEmpty()) {
-                throw new NoSuchFileException(directory + " has no " + set + EXTENSION);
-            }
-            return files;
+    /**
+     * The names of a set's files, of those that a directory's manifest lists, or of all where it has none.
+     *
+     * @throws NoSuchFileException if there is none
+     */
+    public static List<String> files(Path directory, String set) throws IOException {
+        List<String> files = Manifest.names(directory).stream()
+                .filter(name -> isFile(set, name))
+                .sorted()
+                .toList();
+        if (files.isEmpty()) {
+            throw new NoSuchFileException(directory + " has no " + set + EXTENSION);
         }
+        return files;
     }
 
     private void add(Path path) throws IOException {
+        if (!Files.exists(path)) {
+            throw new CorruptFileException(path, "is missing");
+        }
         Safetensors file = Safetensors.open(path);
         files.add(file);
         for (String name : file.names()) {

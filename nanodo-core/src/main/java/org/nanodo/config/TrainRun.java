@@ -9,7 +9,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.function.Consumer;
-import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.checkpoint.RunLock;
 import org.nanodo.data.DocumentSource;
 import org.nanodo.data.Mixture;
 import org.nanodo.data.PackedDataset;
@@ -114,6 +114,9 @@ public final class TrainRun implements AutoCloseable {
             parameters = fsdp.parameters();
         }
         if (ranks.rank() == 0) {
+            if (!config.checkpoint()) { // whose store would hold the workdir
+                opened(RunLock.take(Path.of(config.workdir())));
+            }
             writers(builder);
         }
         trainer = opened(builder.build());
@@ -123,9 +126,9 @@ public final class TrainRun implements AutoCloseable {
             trainer.resume();
         }
         if (trainer.step() == 0 && config.initFrom() != null) {
-            initialise(CheckpointStore.find(Path.of(config.initFrom())));
+            initialise(ModelFiles.find(Path.of(config.initFrom())));
         }
-        if (ranks.rank() == 0) { // by now the folder is this run's
+        if (ranks.rank() == 0) { // by now the workdir is this run's
             writeConfig();
         }
     }
@@ -139,15 +142,16 @@ public final class TrainRun implements AutoCloseable {
     }
 
     private void writeConfig() throws IOException {
-        try {
-            Files.createDirectories(Path.of(config.workdir()));
-        } catch (IOException e) {
-            throw new IOException("Nothing can be written to the workdir " + config.workdir() + ": " + e, e);
-        }
         Path file = Path.of(config.workdir()).resolve("train_config.json");
         Path unfinished = file.resolveSibling("train_config.json.unfinished");
-        Files.writeString(unfinished, config + "\n");
-        Files.move(unfinished, file, StandardCopyOption.REPLACE_EXISTING);
+        try {
+            Files.writeString(unfinished, config + "\n");
+            Files.move(unfinished, file, StandardCopyOption.REPLACE_EXISTING);
+        } catch (IOException e) {
+            throw new IOException(file + " cannot be written: " + e, e);
+        } finally {
+            Files.deleteIfExists(unfinished);
+        }
     }
 
     private Device device(Rendezvous meeting) {

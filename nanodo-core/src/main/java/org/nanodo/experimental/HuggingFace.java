@@ -55,7 +55,7 @@ public final class HuggingFace {
     }
 
     private static <T> T read(Path directory, Class<T> type) throws IOException {
-        Manifest.verifyListed(directory, Set.of(CONFIG, PARAMETERS)::contains);
+        Manifest.verify(directory, Set.of(CONFIG, PARAMETERS));
         return Json.read(directory.resolve(CONFIG), type);
     }
 

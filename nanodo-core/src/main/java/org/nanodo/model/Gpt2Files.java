@@ -143,7 +143,7 @@ public final class Gpt2Files {
      * @throws CorruptFileException if the tensors are not those of the config
      */
     public static DecoderModel load(Path directory, Device device) throws IOException {
-        Manifest.verifyListed(directory, Set.of(CONFIG, PARAMETERS)::contains);
+        Manifest.verify(directory, Set.of(CONFIG, PARAMETERS));
         Path path = directory.resolve(CONFIG);
         Gpt2Config theirs = Json.read(path, Gpt2Config.class);
         TransformerConfig config = theirs.sizes(path);

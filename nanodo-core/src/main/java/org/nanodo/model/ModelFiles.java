@@ -1,5 +1,6 @@
 package org.nanodo.model;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -10,11 +11,13 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.checkpoint.AtomicDirectory;
+import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
@@ -64,23 +67,46 @@ public final class ModelFiles {
 
     /** Whether a saved model was trained with a tokenizer like this one; true if it does not say. */
     public static boolean hasTokenizer(Path directory, Tokenizer tokenizer) throws IOException {
-        return !Files.exists(directory.resolve(TOKENIZER)) || tokenizer.matches(tokenizerSpec(directory));
+        return !Manifest.names(directory).contains(TOKENIZER) || tokenizer.matches(tokenizerSpec(directory));
     }
 
-    /** What describes that tokenizer, which may be of a kind that the library does not know. */
+    /**
+     * What describes that tokenizer, which may be of a kind that the library does not know.
+     *
+     * @throws NoSuchFileException if the directory does not say: only checkpoints do
+     */
     public static Map<String, String> tokenizerSpec(Path directory) throws IOException {
+        if (!Manifest.names(directory).contains(TOKENIZER)) {
+            throw new NoSuchFileException(
+                    directory + " has no " + TOKENIZER + ", which a checkpoint has, but not a model saved alone");
+        }
+        Manifest.verify(directory, Set.of(TOKENIZER));
         return Json.readStrings(directory.resolve(TOKENIZER));
     }
 
     /** @throws IllegalArgumentException if it is a model of another type */
     static <M extends LanguageModel> M load(Path directory, Device device, Class<M> type) throws IOException {
-        Manifest.verifyListed(directory, name -> name.equals(CONFIG) || TensorSet.isFile(TENSORS, name));
         ModelSpec spec = spec(directory);
+        Manifest.verify(directory, Set.of(CONFIG));
+        Manifest.verify(directory, TensorSet.files(directory, TENSORS));
         try (var tensors = TensorSet.open(directory, TENSORS)) {
+            checkBlocks(spec, directory, tensors.names().size());
             return build(source -> create(spec, directory, device, source, type), (name, shape) -> {
                 checkShape(tensors.shape(name), directory, name, shape);
                 return tensors.read(name, device);
             });
+        }
+    }
+
+    /** Before any is made: every block has a tensor. What else the config says is checked tensor by tensor. */
+    private static void checkBlocks(ModelSpec spec, Path directory, int tensors) throws CorruptFileException {
+        long blocks = spec.json().findValues("N").stream()
+                .mapToLong(JsonNode::asLong)
+                .max()
+                .orElse(0);
+        if (blocks > tensors) {
+            throw new CorruptFileException(
+                    directory.resolve(CONFIG), "wants N=" + blocks + " blocks, of " + tensors + " tensors beside it");
         }
     }
 
@@ -169,10 +195,22 @@ public final class ModelFiles {
         }
     }
 
-    /** @throws NoSuchFileException if the folder holds no model */
+    /**
+     * The directory of a saved model: this one, verified if it has a manifest, or that of a run's newest checkpoint.
+     *
+     * @throws NoSuchFileException if there is none
+     */
+    public static Path find(Path directory) throws IOException {
+        if (!Manifest.isIn(directory) && Files.exists(directory.resolve(CONFIG))) {
+            return directory;
+        }
+        return CheckpointStore.find(directory);
+    }
+
+    /** @throws NoSuchFileException if the directory holds no model */
     private static ModelSpec spec(Path directory) throws IOException {
         Path file = directory.resolve(CONFIG);
-        if (!Files.exists(file)) {
+        if (!Files.exists(directory) || !Manifest.names(directory).contains(CONFIG)) {
             throw new NoSuchFileException(directory
                     + (Files.exists(directory)
                             ? " is not a saved model: it has no " + CONFIG + ". Of a run's checkpoints "

@@ -2,6 +2,7 @@ package org.nanodo.train;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.data.BatchIterator;
@@ -89,14 +90,7 @@ final class Checkpoints implements AutoCloseable {
     /** Reads one over the model, the optimizer's state and the data's position. */
     private RunState read(Path checkpoint) throws IOException {
         RunState[] state = new RunState[1];
-        together.run(() -> state[0] = RunState.read(
-                checkpoint,
-                options.model,
-                engine,
-                dataShape(),
-                options.data.tokenizer(),
-                optimizer.tensors(),
-                options.allowChangedData));
+        together.run(() -> state[0] = RunState.read(checkpoint, options, engine, dataShape(), optimizer.tensors()));
         batches.seek(state[0].position());
         return state[0];
     }
@@ -106,15 +100,15 @@ final class Checkpoints implements AutoCloseable {
         return store != null && step % options.checkpointSteps == 0;
     }
 
-    /** Copies the state; it is written while training goes on. */
-    void save(long step, double tokens) throws IOException {
+    /** Copies the state; it is written while training continues. @param evaluated {@link RunState#evaluated} */
+    void save(long step, double tokens, List<String> evaluated) throws IOException {
         if (store != null) {
             await();
             together.run(() -> {
                 try (var scope = Scope.open()) {
                     store.save(
                             step,
-                            RunState.of(step, tokens, batches.position(), dataShape())
+                            RunState.of(step, tokens, batches.position(), dataShape(), evaluated)
                                     .contents(options.model, engine, options.data.tokenizer(), optimizer.tensors()));
                 }
             });

@@ -12,7 +12,8 @@ import org.slf4j.LoggerFactory;
  * <p>Files are opened when the first metrics come, and whatever is wrong with the folder ends the run then. Each record goes to
  * the operating system at once and whole, so that a crash of the process loses none; a power failure loses the last
  * seconds. A record that cannot be written later, because the disk is full, say, does not end the run: that is logged as
- * an error, what got into the file of it is cut off, and the next record is tried anew.
+ * an error, what got into the file of it is cut off, and the next record is tried anew. A file that is moved or removed, or
+ * that something else writes to, does end the run, with an {@link IllegalStateException} at the next record.
  */
 @FunctionalInterface
 public interface MetricWriter extends Consumer<Metrics>, AutoCloseable {

@@ -8,9 +8,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Json;
+import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.checkpoint.TensorSet;
 import org.nanodo.data.DataFile;
@@ -33,12 +36,21 @@ import org.slf4j.LoggerFactory;
  * @param position where the data goes on
  * @param data what the position counts in
  * @param library version of this library that wrote it
+ * @param evaluated names of the sets whose evaluation at this step was told before the checkpoint was written; null for none
  */
-record RunState(long step, double tokens, Position position, DataShape data, String library) {
+record RunState(long step, double tokens, Position position, DataShape data, String library, List<String> evaluated) {
     private static final Logger log = LoggerFactory.getLogger(RunState.class);
 
     private static final String RUN = "run.json";
     private static final String OPTIMIZER = "optimizer";
+
+    RunState {
+        if (step < 0 || !(tokens >= 0) || position == null || data == null) {
+            throw new IllegalArgumentException(
+                    "A run's state has a step and tokens that are not negative, a position and data");
+        }
+        evaluated = evaluated == null ? List.of() : List.copyOf(evaluated);
+    }
 
     /**
      * All that a data position depends on.
@@ -97,7 +109,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         }
 
         private static void add(List<String> all, String what, Object then, Object now) {
-            if (!then.equals(now)) {
+            if (!Objects.equals(then, now)) {
                 all.add(what + " was " + then + ", is " + now);
             }
         }
@@ -107,10 +119,16 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         }
     }
 
-    static RunState of(long step, double tokens, Position position, DataShape data) throws IOException {
+    static RunState of(long step, double tokens, Position position, DataShape data, List<String> evaluated)
+            throws IOException {
         try (var version = RunState.class.getResourceAsStream("version.txt")) {
             return new RunState(
-                    step, tokens, position, data, new String(version.readAllBytes(), StandardCharsets.UTF_8).strip());
+                    step,
+                    tokens,
+                    position,
+                    data,
+                    new String(version.readAllBytes(), StandardCharsets.UTF_8).strip(),
+                    evaluated);
         }
     }
 
@@ -122,23 +140,30 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                 .tensors(OPTIMIZER, optimizer);
     }
 
-    /** Reads a checkpoint, or what the engine's rank needs of it, over a model and an optimizer's state. */
+    /** Reads a checkpoint, or what the engine's rank needs of it, over the run's model and an optimizer's state. */
     static RunState read(
-            Path directory,
-            LanguageModel model,
-            Engine engine,
-            DataShape data,
-            Tokenizer tokenizer,
-            Map<String, Slice> optimizer,
-            boolean allowChangedData)
+            Path directory, TrainerBuilder run, Engine engine, DataShape data, Map<String, Slice> optimizer)
             throws IOException {
+        LanguageModel model = run.model;
+        Tokenizer tokenizer = run.data.tokenizer();
+        Manifest.verify(directory, Set.of(RUN));
         RunState state = Json.read(directory.resolve(RUN), RunState.class);
+        if (!CheckpointStore.mayBeOf(state.step, directory)) {
+            throw new CorruptFileException(
+                    directory.resolve(RUN),
+                    "is of step " + state.step + ", which is not what its directory's name says: was it renamed?");
+        }
+        if (state.step > run.steps) {
+            throw new IllegalArgumentException(
+                    directory + " has made " + state.step + " steps, more than the " + run.steps
+                            + " that this run is to make: ask for at least as many, or choose an earlier checkpoint");
+        }
         if (!state.data.differences(data).isEmpty()) {
             throw new IllegalArgumentException(directory + " was trained on other data: " + state.data.differences(data)
                     + ". Choose another folder, or to go on from its parameters alone, use LanguageModel.load");
         }
         String changed = state.data.changedFile(data);
-        if (changed != null && !allowChangedData) {
+        if (changed != null && !run.allowChangedData) {
             throw new IllegalArgumentException(
                     directory + " was trained on data that has changed or been copied since: "
                             + changed + ". If the text is the same, as in a copy, or may differ, resume with"

@@ -50,9 +50,12 @@ final class TensorBoardWriter implements MetricWriter {
             append(0, out -> out.writeString(EVENT_FILE_VERSION, "brain.Event:2"));
         }
         if (metrics.step() < last) {
-            // TensorBoard drops what it has from this step on, in earlier files too.
+            // TensorBoard drops what it has from this step on, in earlier files too. A run that resumes with the
+            // evaluation
+            // that its last step still lacks keeps what was told of that step.
+            long from = metrics.step() + (metrics.has("train_loss") ? 0 : 1);
             byte[] start = message(out -> out.writeEnum(SESSION_LOG_STATUS, SESSION_LOG_START));
-            append(metrics.step(), out -> out.writeByteArray(EVENT_SESSION_LOG, start));
+            append(from, out -> out.writeByteArray(EVENT_SESSION_LOG, start));
         }
         last = metrics.step();
         byte[] summary = summary(metrics.values());

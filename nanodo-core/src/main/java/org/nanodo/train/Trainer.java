@@ -4,9 +4,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SplittableRandom;
-import java.util.function.Predicate;
+import java.util.TreeSet;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -50,6 +52,8 @@ public final class Trainer implements AutoCloseable {
     private boolean allStop; // what the ranks have agreed on
     private boolean failed;
     private Pending pending;
+    private final Set<String> evaluated = new TreeSet<>(); // the sets whose evaluation at this step was told
+    private boolean unsaved = true; // whether a checkpoint of now would say more than the last one
     private Thread user; // of what only one thread at a time may call
     private boolean closed;
 
@@ -66,12 +70,12 @@ public final class Trainer implements AutoCloseable {
                         + " micro-batches");
         options.evaluators.values().forEach(evaluator -> evaluator.data().shard(ranks.rank(), ranks.world()));
         optimizer = options.optimizer.start(engine.parameters());
-        batches = mine.iterator();
         together = new Together(ranks, model.device());
-        checkpoints = new Checkpoints(options, engine, optimizer, batches, together);
         broken = Tensors.zeros(model.device());
         internals = new InternalMetrics(model, engine, options.internalSteps);
         stepMetrics = new StepMetrics(options, options.peakFlops * ranks.world(), internals);
+        batches = mine.iterator(); // starts threads: nothing that follows fails
+        checkpoints = new Checkpoints(options, engine, optimizer, batches, together);
     }
 
     public static TrainerBuilder of(LanguageModel model) {
@@ -86,12 +90,13 @@ public final class Trainer implements AutoCloseable {
     /**
      * Goes on from the newest checkpoint that is whole, as if the run had never stopped; starts afresh where there is none.
      *
-     * @throws IllegalArgumentException if the checkpoint is of another model, tokenizer or dataset
+     * @throws IllegalArgumentException if the checkpoint is of another model, tokenizer or dataset, or has more steps than
+     *     this run
      * @throws IllegalStateException if another run is writing to the folder
      * @throws CorruptFileException if there are checkpoints but none is whole
      */
     public Trainer resume() throws IOException {
-        return goOnFrom(checkpoints::resume);
+        return goOnFrom(this::own);
     }
 
     /**
@@ -101,9 +106,15 @@ public final class Trainer implements AutoCloseable {
      */
     public Trainer restoreFrom(Path other) throws IOException {
         return goOnFrom(() -> {
-            Optional<RunState> own = checkpoints.resume();
+            Optional<RunState> own = own();
             return own.isPresent() ? own : Optional.of(checkpoints.restore(other));
         });
+    }
+
+    private Optional<RunState> own() throws IOException {
+        Optional<RunState> own = checkpoints.resume();
+        unsaved = own.isEmpty();
+        return own;
     }
 
     private interface Reading {
@@ -120,6 +131,8 @@ public final class Trainer implements AutoCloseable {
             failed = before && state.isEmpty();
             if (state.isPresent()) {
                 step = state.get().step();
+                evaluated.clear();
+                evaluated.addAll(state.get().evaluated());
                 stepMetrics.tokensSeen(state.get().tokens());
                 Tensors.fill(broken, 0);
             }
@@ -156,7 +169,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Trains until the last step or the end of the data, then writes a checkpoint and evaluates, as far as these were
+     * Trains until the last step or the end of the data, then evaluates and writes a checkpoint, as far as these were
      * asked for; or until {@link #stop}, which Ctrl-C and SIGTERM call too.
      *
      * @throws DivergedException if a loss or gradient was not finite; parameters are those before that step
@@ -209,35 +222,31 @@ public final class Trainer implements AutoCloseable {
 
     private void loop() throws IOException {
         clock.skip();
-        long saved = -1;
-        long first = step;
+        evaluate(false); // what a run that stopped at this step has left to do
         while (step < options.steps && !stops() && batches.hasNext()) {
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
             Pending previous = pending;
             pending = launch(batch);
             step++;
+            evaluated.clear();
+            unsaved = true;
             report(previous);
             clock.lap(Phase.REPORT);
+            evaluate(step == options.steps); // before the checkpoint, which says what was told by then
             if (checkpoints.due(step)) {
                 save();
-                saved = step;
             }
-            evaluate(evaluator -> evaluator.due(step));
         }
-        if (saved != step) {
-            save();
-        }
-        if (!stops()) {
-            evaluate(evaluator -> step == first || !evaluator.due(step)); // those that have not run just now
-        }
+        evaluate(true);
+        save();
         reportPending();
         checkpoints.await();
     }
 
     /**
      * Ends {@link #run} after the current step, with a checkpoint if there is a folder for them, but without another
-     * evaluation. Called while there is no run, it ends the next one before its first step. For any thread.
+     * evaluation, which a run that resumes from there makes up for. Called while there is no run, it ends the next one before its first step. For any thread.
      */
     public void stop() {
         stopping = true;
@@ -341,8 +350,15 @@ public final class Trainer implements AutoCloseable {
         report(done);
     }
 
-    private void evaluate(Predicate<Evaluator> which) throws IOException {
-        var due = options.evaluators.values().stream().filter(which).toList();
+    /** On the sets that are due at this step, or on all at the end, but for those that were told already. */
+    private void evaluate(boolean all) throws IOException {
+        if (options.evaluators.isEmpty() || stops()) {
+            return;
+        }
+        var due = options.evaluators.values().stream()
+                .filter(set -> all || step > 0 && set.due(step))
+                .filter(set -> !evaluated.contains(set.name()))
+                .toList();
         if (due.isEmpty()) {
             return;
         }
@@ -353,12 +369,17 @@ public final class Trainer implements AutoCloseable {
         var values = new LinkedHashMap<String, Double>();
         due.forEach(evaluator -> values.putAll(evaluator.evaluate(engine, model.device(), options.evalSteps)));
         tell(new Metrics(step, values));
+        due.forEach(set -> evaluated.add(set.name()));
+        unsaved = true;
         clock.skip();
     }
 
     private void save() throws IOException {
         reportPending(); // so that nothing that is not finite is ever saved
-        checkpoints.save(step, stepMetrics.tokensSeen());
+        if (unsaved) {
+            checkpoints.save(step, stepMetrics.tokensSeen(), List.copyOf(evaluated));
+            unsaved = false;
+        }
         clock.skip();
     }
 

@@ -172,6 +172,8 @@ public final class TrainerBuilder implements Cloneable {
         check(microBatches > 0, microBatches + " micro-batches: a batch is computed in one part or more");
         check(clip > 0, "clip is " + clip + ": a global norm is positive");
         check(checkpointSteps > 0, "Checkpoints every " + checkpointSteps + " steps: it has to be positive");
+        check(keep > 0, "keep is " + keep + ": at least one checkpoint has to stay");
+        check(keepEvery > 0, "Keeping checkpoints every " + keepEvery + " steps: it has to be positive");
         checkLength(data);
         check(evalSteps > 0, "An evaluation of " + evalSteps + " batches: it has to be positive");
         check(internalSteps > 0, "Internal metrics every " + internalSteps + " steps: it has to be positive");

@@ -83,6 +83,8 @@ class CheckpointStoreTest {
         assertThat(read(checkpoint)).containsExactly(1, 2, 3);
         Files.delete(checkpoint.resolve("t.rank-00001-of-00002.safetensors"));
         assertThatThrownBy(() -> Manifest.verify(checkpoint)).hasMessageContaining("rank-00001-of-00002.safetensors");
+        assertThatThrownBy(() -> read(checkpoint)).hasMessageContaining("rank-00001-of-00002.safetensors: is missing");
+        Files.delete(checkpoint.resolve("manifest.json"));
         assertThatThrownBy(() -> read(checkpoint)).hasMessageContaining("lacks elements of \"t\" from 2 on");
     }
 
@@ -101,6 +103,7 @@ class CheckpointStoreTest {
         assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("step_00000001", "step_00000004.rank-1");
         store.save(4, part(0, 0, 1, 2));
         store.close(); // that of a trainer that fails
+        store = new CheckpointStore(workdir, 1);
         assertThat(store.latest()).hasValue(store.path(1));
         store.lock();
         assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("step_00000001", "lock");
@@ -109,7 +112,8 @@ class CheckpointStoreTest {
     @Test
     void aStepThatIsThereStaysAndThePartsGo() throws Exception {
         store = new CheckpointStore(workdir, 1);
-        save(3);
+        store.save(3, new Contents().json("of-rank-0.json", 0));
+        store.await();
         try (var other = new CheckpointStore(workdir, 1)) {
             other.save(3, part(1, 2, 3));
             other.await();
@@ -118,7 +122,7 @@ class CheckpointStoreTest {
         store.commit();
         store.await();
         assertThat(workdir.toFile().list()).containsExactly("step_00000003");
-        assertThat(store.path(3).toFile().list()).containsExactlyInAnyOrder("manifest.json", "step");
+        assertThat(store.path(3).toFile().list()).containsExactlyInAnyOrder("manifest.json", "of-rank-0.json");
     }
 
     /** Of a tensor of three. */
@@ -244,8 +248,9 @@ class CheckpointStoreTest {
         assertThat(store.latest()).hasValue(workdir.resolve("step_00000003"));
         save(4);
         assertThat(store.latest()).hasValue(broken);
-        assertThat(broken.resolveSibling("step_00000004.corrupt").resolve("step"))
-                .hasContent("5");
+        assertThat(workdir.toFile().list())
+                .as("what was replaced is gone")
+                .containsExactlyInAnyOrder("step_00000003", "step_00000004");
     }
 
     @Test
@@ -296,7 +301,7 @@ class CheckpointStoreTest {
         var second = new CheckpointStore(workdir.resolve("../" + workdir.getFileName()), 1);
         assertThatThrownBy(second::lock)
                 .isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("Another run is writing checkpoints");
+                .hasMessageContaining("Another run is writing to ");
         store.close();
         second.lock();
         second.close();
@@ -309,11 +314,11 @@ class CheckpointStoreTest {
             store = new CheckpointStore(folder, 1);
             assertThatThrownBy(() -> store.lock())
                     .isInstanceOf(IOException.class)
-                    .hasMessageContaining("No checkpoints can be written to " + folder);
+                    .hasMessageContaining("Nothing can be written to " + folder);
         }
         Path locked = Files.createDirectories(workdir.resolve("run"));
         Files.createDirectories(locked.resolve("lock"));
-        assertThatThrownBy(() -> new CheckpointStore(locked, 1).lock()).hasMessageContaining("No checkpoints can be");
+        assertThatThrownBy(() -> new CheckpointStore(locked, 1).lock()).hasMessageContaining("Nothing can be written");
     }
 
     private void save(long step) throws IOException {

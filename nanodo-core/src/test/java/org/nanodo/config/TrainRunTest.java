@@ -213,6 +213,44 @@ class TrainRunTest {
         assertThatThrownBy(() -> TrainRun.of(config(overrides.split(" ")))).hasMessageContaining(message);
     }
 
+    /** Also one that writes no checkpoints. */
+    @Test
+    void oneRunAtATimeWritesToAWorkdir() throws Exception {
+        for (String first : List.of("checkpoint=true", "checkpoint=false")) {
+            try (var run = TrainRun.of(config(first))) {
+                run.trainer().run();
+                String metrics = Files.readString(folder.resolve("run/metrics.jsonl"));
+                for (String second : List.of("checkpoint=true", "checkpoint=false")) {
+                    assertThatThrownBy(() -> TrainRun.of(config(second, "opt.num_train_steps=9")))
+                            .isInstanceOf(IllegalStateException.class)
+                            .hasMessageContaining("Another run is writing");
+                }
+                assertThat(folder.resolve("run/metrics.jsonl")).hasContent(metrics);
+                assertThat(ConfigReader.read(folder.resolve("run/train_config.json"))
+                                .opt()
+                                .numTrainSteps())
+                        .isEqualTo(6);
+            }
+        }
+        assertThat(folder.resolve("run").toFile().list())
+                .containsExactlyInAnyOrder("lock", "metrics.jsonl", "step_00000006", "train_config.json");
+    }
+
+    /** A saved model without manifest, too. */
+    @Test
+    void aRunMayBeginWithAModelOfOtherOrigin() throws Exception {
+        Path saved = folder.resolve("saved");
+        try (var run = TrainRun.of(config("checkpoint=false"))) {
+            run.model().save(saved);
+        }
+        Files.delete(saved.resolve("manifest.json"));
+        try (var run = TrainRun.of(config("init_from=" + saved, "seed=7", "checkpoint=false"));
+                var model = LanguageModel.load(saved)) {
+            assertThat(Tensors.toFloats(run.model().parameters().get(0).tensor()))
+                    .isEqualTo(Tensors.toFloats(model.parameters().get(0).tensor()));
+        }
+    }
+
     @Test
     void aRunThatIsRefusedChangesNothingOfTheOther() throws Exception {
         try (var run = TrainRun.of(config())) {

@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -20,6 +21,7 @@ import org.nanodo.checkpoint.Slice;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSource;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.model.ModelFiles;
 
 /** What a run does when its checkpoints or their folder are not as they should be. */
 class CheckpointTest {
@@ -119,7 +121,7 @@ class CheckpointTest {
         Path file = Files.writeString(workdir.resolve("file"), "");
         try (var model = DecoderModel.create(TrainerTest.config(false), 1);
                 var trainer = TrainerTest.builder(model, 2).checkpoints(file).build()) {
-            assertThatThrownBy(trainer::run).hasMessageContaining("No checkpoints can be written to " + file);
+            assertThatThrownBy(trainer::run).hasMessageContaining("Nothing can be written to " + file);
             assertThat(trainer.step()).isZero();
         }
     }
@@ -176,6 +178,100 @@ class CheckpointTest {
         }
     }
 
+    /** Another model's parameters as files of the same set, and a config and tokenizer where the manifest lists none. */
+    @Test
+    void filesThatTheManifestDoesNotListAreNotRead() throws Exception {
+        Path checkpoint = workdir.resolve("step_00000002");
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var other = DecoderModel.create(TrainerTest.config(false), 2);
+                var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {
+            trainer.run();
+            other.save(workdir.resolve("other"));
+            for (String name :
+                    List.of("model.rank-00000-of-00001", "optimizer.rank-00000-of-00001", "model.rank-0-of-9")) {
+                Files.copy(workdir.resolve("other/model.safetensors"), checkpoint.resolve(name + ".safetensors"));
+            }
+            try (var loaded = DecoderModel.load(checkpoint)) {
+                TrainerTest.assertSameBits(TrainerTest.parameters(loaded), TrainerTest.parameters(model));
+            }
+            Map<String, Tensor> trained = TrainerTest.parameters(model);
+            trainer.resume();
+            TrainerTest.assertSameBits(TrainerTest.parameters(model), trained);
+        }
+        Path alone = workdir.resolve("other");
+        Files.copy(checkpoint.resolve("tokenizer.json"), alone.resolve("tokenizer.json"));
+        assertThatThrownBy(() -> ModelFiles.tokenizer(alone)).hasMessageContaining("other has no tokenizer.json");
+        Files.delete(alone.resolve("manifest.json")); // now all of it is of other origin, and read as it is
+        assertThat(ModelFiles.find(alone)).isEqualTo(alone);
+        assertThat(ModelFiles.tokenizer(alone).vocabSize()).isEqualTo(259);
+        DecoderModel.load(alone).close();
+    }
+
+    @Test
+    void aRenamedCheckpointIsNotTakenForAnotherStep() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 4).checkpoints(workdir).build()) {
+            trainer.run();
+            Files.move(workdir.resolve("step_00000004"), workdir.resolve("step_00000002"));
+            assertThatThrownBy(trainer::resume)
+                    .isInstanceOf(CorruptFileException.class)
+                    .hasMessageContaining("step_00000002/run.json: is of step 4");
+            Path any = Files.move(workdir.resolve("step_00000002"), workdir.resolve("best"));
+            assertThat(trainer.restoreFrom(any).step()).isEqualTo(4);
+        }
+    }
+
+    @Test
+    void aWorkdirThatIsRemovedEndsTheRun() throws Exception {
+        Path run = workdir.resolve("run");
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 1_000_000)
+                        .checkpoints(run, 2, 5)
+                        .listen(metrics -> {
+                            if (metrics.step() == 3) {
+                                move(run, workdir.resolve("moved"));
+                            }
+                        })
+                        .build()) {
+            assertThatThrownBy(trainer::run)
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining(run + " was moved or removed");
+        }
+        assertThat(run).doesNotExist();
+    }
+
+    @Test
+    void aTrainerThatCannotBeBuiltLeavesNoThread() throws Exception {
+        var before = Thread.getAllStackTraces().keySet();
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1)) {
+            for (int i = 0; i < 3; i++) {
+                assertThatThrownBy(() -> TrainerTest.builder(model, 2)
+                                .checkpoints(workdir, 2, 0)
+                                .build())
+                        .hasMessageContaining("keep is 0");
+            }
+        }
+        assertThat(Thread.getAllStackTraces().keySet())
+                .filteredOn(thread -> !before.contains(thread))
+                .extracting(Thread::getName)
+                .doesNotContain("nanodo-packer", "nanodo-encoder");
+    }
+
+    @Test
+    void aClosedTrainerSaysSo() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1)) {
+            var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build();
+            trainer.close();
+            trainer.close();
+            for (ThrowingCallable call : List.<ThrowingCallable>of(
+                    trainer::run, trainer::resume, () -> trainer.restoreFrom(workdir.resolve("x")))) {
+                assertThatThrownBy(call)
+                        .isInstanceOf(IllegalStateException.class)
+                        .hasMessageContaining("This trainer is closed");
+            }
+        }
+    }
+
     @Test
     void everyKthStays() throws Exception {
         try (var model = DecoderModel.create(TrainerTest.config(false), 1);
@@ -216,6 +312,14 @@ class CheckpointTest {
             Map<String, Tensor> before = TrainerTest.parameters(model);
             assertThatThrownBy(trainer::resume).hasMessageContaining("optimizer.safetensors: has no tensor \"m.");
             TrainerTest.assertSameBits(TrainerTest.parameters(model), before);
+        }
+    }
+
+    private static void move(Path from, Path to) {
+        try {
+            Files.move(from, to);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

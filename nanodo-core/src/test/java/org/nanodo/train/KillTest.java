@@ -87,8 +87,8 @@ class KillTest {
                 var second = TrainerTest.builder(model, STEPS)
                         .checkpoints(workdir, SAVE_EVERY, 2)
                         .build()) {
-            assertThatThrownBy(second::run).hasMessageContaining("Another run is writing checkpoints");
-            assertThatThrownBy(second::resume).hasMessageContaining("Another run is writing checkpoints");
+            assertThatThrownBy(second::run).hasMessageContaining("Another run is writing to ");
+            assertThatThrownBy(second::resume).hasMessageContaining("Another run is writing to ");
             first.destroyForcibly().waitFor();
             assertThat(second.resume().step()).isGreaterThanOrEqualTo(SAVE_EVERY);
         }

@@ -248,6 +248,46 @@ class MetricWriterTest {
     }
 
     @Test
+    void aFileThatIsMovedOrRemovedEndsTheRun() throws Exception {
+        Path run = Files.createDirectories(folder.resolve("run"));
+        for (String ending : List.of("moved", "removed", "another")) {
+            Path path = run.resolve("metrics.jsonl");
+            try (var writer = MetricWriter.jsonLines(path)) {
+                writer.accept(new Metrics(1, Map.of()));
+                if (ending.equals("removed")) {
+                    Files.delete(path);
+                } else {
+                    Files.move(path, folder.resolve(ending));
+                }
+                if (ending.equals("another")) {
+                    Files.writeString(path, "{\"step\":1}\n");
+                }
+                assertThatThrownBy(() -> writer.accept(new Metrics(2, Map.of())))
+                        .as(ending)
+                        .isInstanceOf(IllegalStateException.class)
+                        .hasMessageContaining(path.toString())
+                        .hasMessageContaining("the run was writing to");
+            }
+            Files.deleteIfExists(path);
+        }
+        assertThat(folder.resolve("moved")).hasContent("{\"step\":1}\n");
+    }
+
+    /** Each would write over the other's records. */
+    @Test
+    void twoRunsDoNotWriteToOneFile() throws Exception {
+        Path path = folder.resolve("metrics.jsonl");
+        try (var first = MetricWriter.jsonLines(path);
+                var second = MetricWriter.jsonLines(path)) {
+            first.accept(new Metrics(1, Map.of()));
+            second.accept(new Metrics(7, Map.of()));
+            assertThatThrownBy(() -> first.accept(new Metrics(2, Map.of())))
+                    .hasMessageContaining("metrics.jsonl has 22 bytes where this run has written 11");
+        }
+        assertThat(path).hasContent("{\"step\":1}\n{\"step\":7}\n");
+    }
+
+    @Test
     void anInterruptedWriteDoesNotEndTheFile() throws Exception {
         Path path = folder.resolve("metrics.jsonl");
         try (var writer = MetricWriter.jsonLines(path)) {

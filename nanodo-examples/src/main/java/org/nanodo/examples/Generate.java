@@ -3,7 +3,6 @@ package org.nanodo.examples;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
-import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
 import picocli.CommandLine.Command;
@@ -20,7 +19,7 @@ public final class Generate implements Callable<Integer> {
     @Parameters(
             paramLabel = "DIR",
             defaultValue = "runs/train-java",
-            description = "A checkpoint's folder, or that of a run, whose newest checkpoint is taken.")
+            description = "The directory of a checkpoint, or that of a run, whose newest checkpoint is taken.")
     private Path directory;
 
     @Option(names = "--prompt", description = "The text to continue.")
@@ -51,7 +50,7 @@ public final class Generate implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        Path checkpoint = CheckpointStore.find(directory);
+        Path checkpoint = ModelFiles.find(directory);
         var tokenizer = ModelFiles.tokenizer(checkpoint);
         try (var model = LanguageModel.load(checkpoint)) {
             System.out.print(prompt);

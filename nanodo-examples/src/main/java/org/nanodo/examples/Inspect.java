@@ -5,11 +5,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.LongStream;
-import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.TensorSet;
+import org.nanodo.model.ModelFiles;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -35,19 +36,24 @@ public final class Inspect implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        Path checkpoint = CheckpointStore.find(directory);
-        Manifest manifest = Manifest.read(checkpoint);
-        System.out.println(checkpoint + " is whole:");
-        manifest.files()
-                .forEach((name, file) ->
-                        System.out.printf("  %-44s %,16d bytes  SHA-256 %s%n", name, file.length(), file.sha256()));
+        Path checkpoint = ModelFiles.find(directory);
+        if (Manifest.isIn(checkpoint)) {
+            System.out.println(checkpoint + " is whole:");
+            Manifest.read(checkpoint)
+                    .files()
+                    .forEach((name, file) ->
+                            System.out.printf("  %-44s %,16d bytes  SHA-256 %s%n", name, file.length(), file.sha256()));
+        } else {
+            System.out.println(checkpoint + " has no " + Manifest.NAME + ": nothing says whether it is whole");
+        }
+        Set<String> names = Manifest.names(checkpoint);
         for (String name : List.of("config.json", "run.json")) {
-            if (manifest.files().containsKey(name)) {
+            if (names.contains(name)) {
                 System.out.printf("%n%s%n%s", name, Files.readString(checkpoint.resolve(name)));
             }
         }
         print(checkpoint, "model");
-        if (all && manifest.files().keySet().stream().anyMatch(name -> TensorSet.isFile("optimizer", name))) {
+        if (all && names.stream().anyMatch(name -> TensorSet.isFile("optimizer", name))) {
             print(checkpoint, "optimizer");
         }
         return 0;

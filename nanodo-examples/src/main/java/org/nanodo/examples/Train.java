@@ -26,7 +26,7 @@ public final class Train implements Callable<Integer> {
             names = "--set",
             paramLabel = "KEY=VALUE",
             description =
-                    "Overrides, as in --set model.D=256 --set opt.peak_learning_rate=0.003. Values are JSON, or strings.")
+                    "Overrides, as in --set model.D=256 --set opt.peak_learning_rate=0.003. Values are JSON, or strings; of a key that takes a string they stay as they are.")
     private String[] overrides = {};
 
     @Option(names = "--print", description = "Print the whole config instead of running it.")

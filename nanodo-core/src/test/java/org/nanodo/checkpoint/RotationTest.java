@@ -1,0 +1,174 @@
+package org.nanodo.checkpoint;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What goes when newer checkpoints come, and what stays because it is not ours. */
+class RotationTest {
+    @TempDir
+    Path directory;
+
+    private Path workdir;
+    private CheckpointStore store;
+
+    @BeforeEach
+    void openStore() {
+        workdir = directory.resolve("run");
+        store = new CheckpointStore(workdir, 1);
+    }
+
+    @AfterEach
+    void closeStore() {
+        store.close();
+    }
+
+    private void save(long step) throws IOException {
+        store.lock();
+        store.save(step, new Contents().json("step", step));
+        store.await();
+    }
+
+    private void restart() throws IOException {
+        store.close();
+        openStore();
+        store.lock();
+    }
+
+    @Test
+    void whatTheManifestDoesNotListIsMovedAside() throws Exception {
+        save(1);
+        Path old = workdir.resolve("step_00000001");
+        Files.writeString(old.resolve("notes.txt"), "mine");
+        Files.writeString(Files.createDirectories(old.resolve("plots/more")).resolve("loss.svg"), "mine too");
+        save(2);
+        restart();
+        save(3);
+        assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("lock", "step_00000001.kept", "step_00000003");
+        Path kept = workdir.resolve("step_00000001.kept");
+        assertThat(kept.toFile().list()).containsExactlyInAnyOrder("notes.txt", "plots");
+        assertThat(kept.resolve("plots/more/loss.svg")).hasContent("mine too");
+    }
+
+    /** Nothing says then which of its files are ours. */
+    @Test
+    void withoutAReadableManifestAllIsMovedAside() throws Exception {
+        save(1);
+        Files.delete(workdir.resolve("step_00000001/manifest.json"));
+        save(2);
+        assertThat(workdir.resolve("step_00000001.kept/step")).hasContent("1");
+        assertThat(workdir.resolve("step_00000001")).doesNotExist();
+    }
+
+    @Test
+    void nothingIsDeletedThroughALink() throws Exception {
+        save(1);
+        Path real = Files.move(workdir.resolve("step_00000001"), directory.resolve("real"));
+        Path link = Files.createSymbolicLink(workdir.resolve("step_00000001"), real);
+        save(2);
+        save(3);
+        assertThat(real.toFile().list()).containsExactlyInAnyOrder("manifest.json", "step");
+        assertThat(link).isSymbolicLink();
+        assertThat(workdir.resolve("step_00000002")).as("rotation goes on").doesNotExist();
+
+        Path outside = Files.writeString(
+                Files.createDirectories(directory.resolve("outside")).resolve("file"), "mine");
+        Path left = Files.createDirectories(workdir.resolve("step_00000007.unfinished/below"));
+        Files.createSymbolicLink(left.resolve("directory"), outside.getParent());
+        Files.createSymbolicLink(left.resolve("file"), outside);
+        Files.createSymbolicLink(workdir.resolve("step_00000008.unfinished"), outside.getParent());
+        restart();
+        assertThat(workdir.resolve("step_00000007.unfinished")).doesNotExist();
+        assertThat(outside).hasContent("mine");
+        assertThatThrownBy(() -> save(8)).hasMessageContaining("step_00000008.unfinished is in the way");
+        assertThat(outside).hasContent("mine");
+    }
+
+    @Test
+    void aCheckpointThatIsNotWholeKeepsItsNameUntilItsSuccessorIsOnDisk() throws Exception {
+        save(1);
+        Files.writeString(workdir.resolve("step_00000001/step"), "7");
+        save(1);
+        assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("lock", "step_00000001");
+        assertThat(workdir.resolve("step_00000001/step")).hasContent("1");
+    }
+
+    /** One step with another state: an evaluation that was told later, say. */
+    @Test
+    void aStepWithOtherJsonIsReplaced() throws Exception {
+        save(1);
+        store.save(1, new Contents().json("step", "one"));
+        store.await();
+        assertThat(workdir.resolve("step_00000001/step")).hasContent("\"one\"");
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000001"));
+    }
+
+    /** Between the two renames of a replacement, and after them. */
+    @Test
+    void whatADyingProcessWasReplacingIsThereAgain() throws Exception {
+        save(1);
+        Files.move(workdir.resolve("step_00000001"), workdir.resolve("step_00000001.replaced"));
+        restart();
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000001"));
+        save(2);
+        Files.createDirectories(workdir.resolve("step_00000001.replaced"));
+        restart();
+        assertThat(workdir.resolve("step_00000002/step")).hasContent("2");
+    }
+
+    @Test
+    void aWorkdirThatIsMovedOrRemovedIsNotMadeAnew() throws Exception {
+        save(1);
+        Path moved = Files.move(workdir, directory.resolve("moved"));
+        assertThatThrownBy(() -> save(2)).hasMessageContaining(workdir + " was moved or removed");
+        assertThat(workdir).doesNotExist();
+        Files.createDirectories(workdir);
+        assertThatThrownBy(() -> save(3)).hasMessageContaining(workdir + " was moved or removed");
+        assertThat(workdir).isEmptyDirectory();
+        Files.delete(workdir);
+        Files.move(moved, workdir);
+        save(4);
+        assertThat(store.latest()).hasValue(workdir.resolve("step_00000004"));
+    }
+
+    @Test
+    void aNameWithOneMoreZeroIsNobodys() throws Exception {
+        save(1);
+        Files.move(workdir.resolve("step_00000001"), workdir.resolve("step_000000009"));
+        assertThat(store.latest()).isEmpty();
+    }
+
+    @Test
+    void aClosedStoreSaysSo() throws Exception {
+        save(1);
+        store.close();
+        store.close();
+        assertThatThrownBy(() -> store.save(2, new Contents()))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("is closed");
+        assertThatThrownBy(() -> store.lock()).hasMessageContaining("is closed");
+    }
+
+    /** As a full disk does, whose error names no file. */
+    @Test
+    void aFileThatCannotBeWrittenIsNamed() throws Exception {
+        var folder = new NewFolder(directory);
+        try (var file = folder.file("model.safetensors")) {
+            Thread.currentThread().interrupt(); // which closes the channel of who writes
+            assertThatThrownBy(() -> file.write(java.nio.ByteBuffer.allocate(1)))
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("model.safetensors cannot be written: ");
+        } catch (IOException e) {
+            assertThat(e).hasMessageContaining("model.safetensors cannot be written: ");
+        } finally {
+            Thread.interrupted();
+        }
+    }
+}
