@@ -70,6 +70,7 @@ class BadInputTest {
 
     static Stream<Case> cases() {
         return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models(), trainers(), tensors())
+        return Stream.of(tokenizers(), sources(), checkpoints(), configs(), models())
                 .flatMap(List::stream);
     }
 
@@ -326,11 +327,60 @@ class BadInputTest {
     }
 
     private static List<Case> checkpoints() {
-        return List.of();
+        return new BadCheckpoints(directory.resolve("checkpoints")).cases();
     }
 
     private static List<Case> configs() {
-        return List.of();
+        return List.of(
+                config("a key that is not there", "There is no key \"batchsize\"", "batchsize=1"),
+                config("a null source", "train_data[1] is null", "train_data=[{\"path\":\"a\"},null]"),
+                config("a null evaluation set", "eval_data.a is null", "eval_data={\"a\":null}"),
+                config("a null writer", "metric_writers[0] is null", "metric_writers=[null]"),
+                config(
+                        "an unknown writer",
+                        "\"lg\" is none of [log, json_lines, tensorboard]",
+                        "metric_writers=[\"lg\"]"),
+                config(
+                        "a null name",
+                        "opt.weight_decay_exclusion_names[0] is null",
+                        "opt.weight_decay_exclusion_names=[null]"),
+                config(
+                        "a null factor",
+                        "opt.layerwise_lr_multiplier.a is null",
+                        "opt.layerwise_lr_multiplier={\"a\":null}"),
+                config("an empty path", "path is empty", "train_data=[{\"path\":\"\"}]"),
+                config("an empty workdir", "workdir is empty", "workdir="),
+                config("an empty checkpoint to begin from", "init_from is empty", "init_from="),
+                config("a null workdir", "\"workdir\" is null", "workdir=null"),
+                config("a list as workdir", "\"workdir\" does not fit", "workdir=[1]"),
+                config("no checkpoint to keep", "max_to_keep is 0, it has to be positive", "max_to_keep=0"),
+                config("checkpoints every 0 steps", "checkpoint_every_steps is 0", "checkpoint_every_steps=0"),
+                config("a negative keep_every", "keep_every is -1", "keep_every=-1"),
+                config("evaluations every 0 steps", "eval_every_steps is 0", "eval_every_steps=0"),
+                config("no evaluation rows", "eval_batch_size is 0", "eval_batch_size=0"),
+                config("no epochs", "train_epochs is 0", "train_epochs=0"),
+                config("more than an int", "\"batch_size\" does not fit", "batch_size=2147483648"),
+                config("keys below a value", "seed has no keys below it", "seed.x=1"),
+                configFile("a number for text", "\"workdir\" does not fit", "{\"workdir\":1e3}"),
+                configFile("a boolean for text", "it has to be a string, in quotes", "{\"vocab_path\":true}"),
+                configFile("a file of null", "is not a tree of keys and values", "null"),
+                configFile("a file of deep nesting", "nesting", "{\"a\":".repeat(100_000)),
+                configFile("a file with a long key", "exceeds the maximum", "{\"" + "k".repeat(1 << 20) + "\":1}"),
+                configFile("a key twice", "Duplicate field 'seed'", "{\"seed\":1,\"seed\":2}"));
+    }
+
+    private static Case config(String name, String message, String override) {
+        return new Case("config: " + name, () -> ConfigReader.of(override), IllegalArgumentException.class, message);
+    }
+
+    private static Case configFile(String name, String message, String text) {
+        Path file = directory.resolve("config.json");
+        return new Case(
+                "config: " + name,
+                () -> ConfigReader.read(Files.writeString(file, text)),
+                IllegalArgumentException.class,
+                message,
+                file.toString());
     }
 
     private static List<Case> models() {

@@ -1,5 +1,9 @@
 package org.nanodo.config;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
 /** Values of a config, by their keys. */
 final class Check {
     private Check() {}
@@ -12,6 +16,22 @@ final class Check {
                         "\"" + keysAndValues[i] + "\" is null: leave it out for the default");
             }
         }
+    }
+
+    /** Not the current directory by accident. @throws IllegalArgumentException if a text is empty */
+    static void notEmpty(String key, String value) {
+        that(value == null || !value.isBlank(), key + " is empty: name a path, \".\" is the current directory");
+    }
+
+    /** @throws IllegalArgumentException if there is a null in a list */
+    static void noNulls(String key, List<?> values) {
+        int at = new ArrayList<>(values).indexOf(null);
+        that(at < 0, key + "[" + at + "] is null: every entry of the list needs a value");
+    }
+
+    /** @throws IllegalArgumentException if a value is null */
+    static void noNulls(String key, Map<?, ?> values) {
+        values.forEach((name, value) -> that(value != null, key + "." + name + " is null: leave it out"));
     }
 
     static void positive(String key, long value) {

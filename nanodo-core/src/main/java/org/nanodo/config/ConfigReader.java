@@ -2,16 +2,21 @@ package org.nanodo.config;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JavaType;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.cfg.CoercionAction;
+import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
+import com.fasterxml.jackson.databind.introspect.BeanPropertyDefinition;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
+import com.fasterxml.jackson.databind.type.LogicalType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -31,11 +36,19 @@ import org.nanodo.checkpoint.Json;
 public final class ConfigReader {
     private static final ObjectMapper mapper = Json.strict()
             .propertyNamingStrategy(new PropertyNamingStrategies.SnakeCaseStrategy())
+            .withCoercionConfig(LogicalType.Textual, numbersAreNoText -> numbersAreNoText
+                    .setCoercion(CoercionInputShape.Integer, CoercionAction.Fail)
+                    .setCoercion(CoercionInputShape.Float, CoercionAction.Fail)
+                    .setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail))
             .build();
 
     private ConfigReader() {}
 
-    /** @param overrides each {@code path.to.key=value}, where the value is JSON or, if it is not, a string */
+    /**
+     * @param overrides each {@code path.to.key=value}, where the value is JSON or, if it is not, a string. Of a key that
+     *     takes a string it is the string as it stands, {@code 1e3} or {@code 007}, but for {@code null} and what is in
+     *     double quotes, which are JSON there, too
+     */
     public static TrainConfig of(String... overrides) {
         return config(defaults(), "a config", overrides);
     }
@@ -51,7 +64,7 @@ public final class ConfigReader {
         }
         JsonNode tree;
         try {
-            tree = parser(file).readTree(file.toFile());
+            tree = parser(file).readTree(Json.text(file));
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException(file + " cannot be parsed: " + e.getMessage(), e);
         }
@@ -142,7 +155,27 @@ public final class ConfigReader {
             }
             at = object;
         }
-        at.set(path[path.length - 1], value(override.substring(equals + 1)));
+        String text = override.substring(equals + 1);
+        JsonNode value = value(text);
+        boolean asItStands = (value.isNumber() || value.isBoolean()) && takesText(path);
+        at.set(path[path.length - 1], asItStands ? new TextNode(text) : value);
+    }
+
+    private static boolean takesText(String[] path) {
+        JavaType type = mapper.constructType(TrainConfig.class);
+        for (String key : path) {
+            if (type.isMapLikeType()) {
+                type = type.getContentType();
+                continue;
+            }
+            JavaType record = type;
+            type = mapper.getSerializationConfig().introspect(record).findProperties().stream()
+                    .filter(property -> property.getName().equals(key))
+                    .map(BeanPropertyDefinition::getPrimaryType)
+                    .findFirst()
+                    .orElse(record);
+        }
+        return type.hasRawClass(String.class);
     }
 
     private static JsonNode value(String text) {
@@ -184,6 +217,8 @@ public final class ConfigReader {
             return "a number";
         } else if (type == boolean.class || type == Boolean.class) {
             return "true or false";
+        } else if (type == String.class) {
+            return "a string, in quotes";
         }
         return null;
     }

@@ -67,6 +67,8 @@ public record OptConfig(
                 "opt.layerwise_lr_multiplier",
                 layerwiseLrMultiplier);
         Check.positive("opt.num_train_steps", numTrainSteps);
+        Check.noNulls("opt.weight_decay_exclusion_names", weightDecayExclusionNames);
+        Check.noNulls("opt.layerwise_lr_multiplier", layerwiseLrMultiplier);
         weightDecayExclusionNames = List.copyOf(weightDecayExclusionNames);
         layerwiseLrMultiplier = Collections.unmodifiableMap(new LinkedHashMap<>(layerwiseLrMultiplier));
     }

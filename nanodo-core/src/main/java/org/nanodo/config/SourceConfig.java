@@ -31,7 +31,7 @@ public record SourceConfig(
         Boolean skipCorrupt) {
     public SourceConfig {
         Check.given("path", path);
-        Check.that(!path.isBlank(), "path is empty: name a file or directory, \".\" for the current one");
+        Check.notEmpty("path", path);
     }
 
     /** Kinds of files. */

@@ -100,8 +100,23 @@ public record TrainConfig(
                 evalPacking,
                 "metric_writers",
                 metricWriters);
+        Check.noNulls("train_data", trainData);
+        Check.noNulls("eval_data", evalData);
+        Check.noNulls("metric_writers", metricWriters);
+        Check.notEmpty("workdir", workdir);
+        Check.notEmpty("vocab_path", vocabPath);
+        Check.notEmpty("checkpoint_restore_dir", checkpointRestoreDir);
+        Check.notEmpty("init_from", initFrom);
         Check.positive("batch_size", batchSize);
         Check.positive("grad_accumulation_steps", gradAccumulationSteps);
+        Check.positive("checkpoint_every_steps", checkpointEverySteps);
+        Check.positive("max_to_keep", maxToKeep);
+        Check.positive("keep_every", keepEvery == null ? 1 : keepEvery);
+        Check.positive("eval_every_steps", evalEverySteps);
+        Check.positive("eval_steps", evalSteps == null ? 1 : evalSteps);
+        Check.positive("eval_batch_size", evalBatchSize == null ? 1 : evalBatchSize);
+        Check.positive("eval_max_target_length", evalMaxTargetLength);
+        Check.positive("train_epochs", trainEpochs == null ? 1 : trainEpochs);
         Check.positive("write_train_metrics_every_steps", writeTrainMetricsEverySteps);
         Check.positive("write_perf_metrics_every_steps", writePerfMetricsEverySteps);
         Check.that(evalSplit >= 0 && evalSplit < 1, "eval_split is " + evalSplit + ", it has to be 0 or more, below 1");

@@ -80,6 +80,25 @@ class ConfigReaderTest {
         }
     }
 
+    /** What a key that takes a string is set to stays as it was written, but for null and quotes. */
+    @Test
+    void textStaysText() throws Exception {
+        for (String text : new String[] {"1e3", "007", "true", "1.0", "-0", "NaN", "runs/a", "[x", "a=b", "{", "\"a"}) {
+            assertThat(ConfigReader.of("workdir=" + text).workdir()).isEqualTo(text);
+            assertThat(ConfigReader.of("init_from=" + text).initFrom()).isEqualTo(text);
+            assertThat(ConfigReader.of("model.kind=" + text).model().kind()).isEqualTo(text);
+            assertThat(ConfigReader.of("eval_data.wiki.path=" + text)
+                            .evalData()
+                            .get("wiki")
+                            .path())
+                    .isEqualTo(text);
+        }
+        assertThat(ConfigReader.of("workdir=\"1e3\"").workdir()).isEqualTo("1e3");
+        assertThat(ConfigReader.of("init_from=\"null\"").initFrom()).isEqualTo("null");
+        assertThat(ConfigReader.of("device=cpu", "device=null").device()).isNull();
+        assertThat(ConfigReader.of("model.options.kvHeads=2").model().options()).containsEntry("kvHeads", 2);
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
