@@ -3,8 +3,10 @@ package org.nanodo.checkpoint;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
@@ -92,7 +94,7 @@ public record Manifest(Map<String, Entry> files) {
      *
      * @throws CorruptFileException if the manifest or a file of it is missing, unreadable or not as it was written
      */
-    public static void verify(Path directory) throws CorruptFileException {
+    public static void verify(Path directory) throws IOException {
         try {
             Manifest manifest = read(directory);
             for (String name : manifest.files.keySet()) {
@@ -101,6 +103,9 @@ public record Manifest(Map<String, Entry> files) {
         } catch (CorruptFileException e) {
             throw e;
         } catch (IOException e) {
+            if (e instanceof FileSystemException && !(e instanceof NoSuchFileException)) {
+                throw e; // it could not be opened: says nothing of what is in it
+            }
             throw new CorruptFileException(directory, "cannot be read: " + e, e);
         }
     }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -264,6 +265,20 @@ class CheckpointStoreTest {
                 .isInstanceOf(CorruptFileException.class)
                 .hasMessageContaining("none of the 2 checkpoints")
                 .hasMessageContaining("manifest.json: is missing");
+    }
+
+    /** As when there are no more file descriptors: the run would silently lose the steps since the checkpoint before. */
+    @Test
+    void whatCannotBeOpenedIsNotPassedOver() throws Exception {
+        store = new CheckpointStore(workdir, 2);
+        save(2);
+        save(4);
+        Path manifest = workdir.resolve("step_00000004/manifest.json");
+        Files.delete(manifest);
+        Files.createSymbolicLink(manifest, manifest.getFileName()); // to itself
+        assertThatThrownBy(() -> store.latest())
+                .isInstanceOf(FileSystemException.class)
+                .hasMessageContaining(manifest.toString());
     }
 
     @Test

@@ -42,8 +42,16 @@ class ExamplesTest {
         String generated =
                 run(new Generate(), List.of(), workdir, "--prompt", "two", "--max-tokens", "20", "--top-k", "5");
         assertThat(generated).startsWith("two").hasSizeGreaterThan(3);
-        assertThat(run(new Generate(), List.of(), workdir + "/step_00000004", "--max-tokens", "1"))
+        Path checkpoint = Path.of(workdir, "step_00000004");
+        assertThat(run(new Generate(), List.of(), checkpoint.toString(), "--max-tokens", "1"))
                 .startsWith("public class ");
+        Files.delete(checkpoint.resolve("manifest.json")); // as whoever changes its config does
+        assertThat(run(new Generate(), List.of(), checkpoint.toString(), "--max-tokens", "1"))
+                .startsWith("public class ");
+        assertThat(run(new Inspect(), List.of(), checkpoint.toString()))
+                .contains("has no manifest.json", "blocks.0.query");
+        Files.delete(checkpoint.resolve("tokenizer.json"));
+        check(new Generate(), "step_00000004 has no tokenizer.json", checkpoint.toString());
     }
 
     @ParameterizedTest
