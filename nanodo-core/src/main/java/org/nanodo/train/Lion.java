@@ -20,9 +20,9 @@ public record Lion(double b1, double b2, Groups groups) implements GroupedOptimi
         }
     }
 
-    /** b1 0.9, b2 0.99, weight decay 1 on every parameter. */
+    /** b1 0.9 and b2 0.98, which are NanoDO's; weight decay 1 on every parameter. */
     public static Lion with() {
-        return new Lion(0.9, 0.99, Groups.decaying(1));
+        return new Lion(0.9, 0.98, Groups.decaying(1));
     }
 
     public Lion b1(double b1) {

@@ -199,6 +199,13 @@ class OptimizerTest {
         }
     }
 
+    /** NanoDO gives both rules the same two, and its Lion thus another b2 than the paper's 0.99. */
+    @Test
+    void defaultDecaysOfMomentsAreNanodos() {
+        assertThat(AdamW.with()).extracting(AdamW::b1, AdamW::b2).containsExactly(0.9, 0.98);
+        assertThat(Lion.with()).extracting(Lion::b1, Lion::b2).containsExactly(0.9, 0.98);
+    }
+
     /** Its size by update at the peak is the same for any peak: NanoDO's independent_weight_decay. */
     @Test
     void decayOverThePeakIsIndependentOfIt() {
