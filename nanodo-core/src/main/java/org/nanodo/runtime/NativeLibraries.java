@@ -7,6 +7,7 @@ import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
 import java.net.URL;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -137,8 +138,8 @@ final class NativeLibraries {
             if (asked == null || Files.isSameFile(cache, Path.of(asked))) {
                 return cache;
             }
-        } catch (IOException e) {
-            // told below: JavaCPP found no directory at all, or the one that was asked for is not there
+        } catch (IOException | InvalidPathException e) {
+            // told below: there is no directory at all, or not the one asked for, or the locale cannot write its name
         }
         throw new IllegalStateException("The native libraries need a directory to be unpacked to, and "
                 + (asked == null
