@@ -11,7 +11,7 @@ final class Failures {
     /** An exception's message, and where the remedy is not in the data, what it is. */
     static String reason(IOException e) {
         String message = String.valueOf(e.getMessage());
-        if (message.contains("Too many open files")) {
+        if (message.contains("Too many open files") && !message.contains("ulimit")) {
             return message + ". This process may open no more: raise its limit, by ulimit -n 65536";
         } else if (e instanceof AccessDeniedException denied && denied.getReason() == null) {
             return message + " may not be read by this user";

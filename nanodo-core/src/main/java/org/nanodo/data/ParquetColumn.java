@@ -117,8 +117,11 @@ final class ParquetColumn implements DocumentReader {
     }
 
     private static IOException damaged(Path file, String where, Throwable e) {
+        String message = String.valueOf(e.getMessage());
         return new IOException(
-                file + " is truncated or damaged, or no Parquet file: " + where + ": " + e.getMessage(), e);
+                file + " is truncated or damaged, or no Parquet file: " + where + ": "
+                        + message.substring(0, Math.min(message.length(), 200)), // it may quote all of a header
+                e);
     }
 
     @Override

@@ -8,6 +8,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.zip.CRC32;
+import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
@@ -114,8 +116,14 @@ final class TextSources {
 
                 @Override
                 public Document read(int index) throws IOException {
-                    try (var in = file.getInputStream(entries.get(index))) {
-                        return Document.read(name(index), in);
+                    ZipEntry entry = entries.get(index);
+                    var checksum = new CRC32(); // which ZipFile itself does not look at
+                    try (var in = new CheckedInputStream(file.getInputStream(entry), checksum)) {
+                        Document document = Document.read(name(index), in);
+                        if (checksum.getValue() != entry.getCrc()) {
+                            throw new ZipException("the entry's checksum does not match: " + zip + " is damaged");
+                        }
+                        return document;
                     }
                 }
             };

@@ -6,11 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
@@ -50,6 +53,34 @@ class TextSourceTest {
         TextSource source = TextSource.archive(jar);
         assertThat(texts(source)).containsExactly("org/A.java", "org/B.java");
         assertThat(source.name(0)).isEqualTo("some.jar!/org/A.java");
+    }
+
+    @Test
+    void aFlippedBitInAnArchiveNeverChangesATextSilently() throws Exception {
+        Path jar = folder.resolve("some.jar");
+        var text = new StringBuilder();
+        new Random(1).ints(2_000, 'a', 'z').forEach(c -> text.append((char) c));
+        try (var zip = new ZipOutputStream(Files.newOutputStream(jar))) {
+            zip.putNextEntry(new ZipEntry("entry"));
+            zip.write(text.toString().getBytes(StandardCharsets.UTF_8));
+        }
+        byte[] whole = Files.readAllBytes(jar);
+        for (int at = 100; at < whole.length - 200; at += 7) { // the entry's data
+            byte[] flipped = whole.clone();
+            flipped[at] ^= (byte) (1 << at % 8);
+            Path damaged = Files.write(folder.resolve(at + ".jar"), flipped);
+            assertThatThrownBy(() -> texts(TextSource.archive(damaged)))
+                    .as("byte %d", at)
+                    .hasMessageContaining("Could not read " + at + ".jar!/entry");
+        }
+    }
+
+    @Test
+    void whatTheSystemRefusesComesWithARemedy() throws Exception {
+        assertThat(Failures.reason(new FileSystemException("/a/file", null, "Too many open files")))
+                .isEqualTo("/a/file: Too many open files. This process may open no more: raise its limit, by ulimit -n 65536");
+        assertThat(Failures.reason(new AccessDeniedException("/a/file"))).isEqualTo("/a/file may not be read by this user");
+        assertThat(Failures.reason(new IOException("other"))).isEqualTo("other");
     }
 
     @Test
