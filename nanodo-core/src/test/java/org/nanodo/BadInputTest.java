@@ -112,6 +112,16 @@ class BadInputTest {
                                 "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]},",
                                 "{\"a\":0}"),
                         "post_processor wants a second text"),
+                json(
+                        "pieces of no length",
+                        tokenizer("\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0},", "{\"a\":0}"),
+                        "pieces of no length"),
+                json(
+                        "an added token that is stripped",
+                        tokenizer(
+                                "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Strip\"}]},\"added_tokens\":[{\"id\":1,\"content\":\" \"}],",
+                                "{\"a\":0}"),
+                        "the normalizer may leave nothing"),
                 json("an empty vocabulary", tokenizer("", "{}"), "model.vocab is not"),
                 json("a vocabulary that is a text", tokenizer("", "\"a\""), "model.vocab is not"),
                 json("a negative id", tokenizer("", "{\"a\":-1}"), "the id -1", "from 0 to 16777215"),
@@ -135,6 +145,13 @@ class BadInputTest {
                         tokenizer("", "{\"a\":0}"),
                         "is not a tokenizer.json",
                         "ModelUntagged"),
+                file(
+                        "a text that a vocabulary lacks",
+                        "json",
+                        "{\"model\":{\"type\":\"WordLevel\",\"unk_token\":\"?\",\"vocab\":{\"a\":0}}}"
+                                .getBytes(StandardCharsets.UTF_8),
+                        file -> Tokenizer.huggingFace(file, "a", "a", "a").encode("b"),
+                        "cannot encode this text"),
                 sentencePiece("not a SentencePiece model", "model".getBytes(StandardCharsets.UTF_8)),
                 sentencePiece("an empty tokenizer", new byte[0], "0 bytes"),
                 sentencePiece(

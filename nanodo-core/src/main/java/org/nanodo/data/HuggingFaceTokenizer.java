@@ -55,7 +55,12 @@ final class HuggingFaceTokenizer implements Tokenizer {
 
     @Override
     public int[] encode(String text) {
-        long[] ids = library.encode(text, false, false).getIds();
+        long[] ids;
+        try {
+            ids = library.encode(text, false, false).getIds();
+        } catch (RuntimeException e) { // of a library that has no other
+            throw new IllegalArgumentException(file.path() + " cannot encode this text: " + e.getMessage(), e);
+        }
         Reference.reachabilityFence(this);
         return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
     }

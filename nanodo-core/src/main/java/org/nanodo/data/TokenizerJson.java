@@ -16,6 +16,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.StreamSupport;
 
 /**
  * What a {@code tokenizer.json} says of its tokens, after a check that it can be given to Hugging Face's library. That library
@@ -72,7 +73,7 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         }
         var ids = new HashMap<String, Integer>();
         vocabulary(root.path("model"), ids);
-        return new TokenizerJson(ids, addedTokens(root.path("added_tokens"), ids));
+        return new TokenizerJson(ids, addedTokens(root.path("added_tokens"), ids, deletes(root.path("normalizer"))));
     }
 
     /** What Java and Rust do not both know: half a surrogate pair, and numbers beyond a double. */
@@ -102,6 +103,8 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
                 check(
                         !part.equals("decoder") || component.path("stop").asInt() == 0,
                         "its decoder strips the ends of tokens, by a \"stop\" that is not 0, which an empty one has not");
+            case "FixedLength" ->
+                check(component.path("length").asInt() > 0, "its " + part + " cuts texts into pieces of no length");
             case "TemplateProcessing" ->
                 check(
                         !component.path("single").findValuesAsText("id").contains("B"),
@@ -160,12 +163,42 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         }
     }
 
-    private static Set<String> addedTokens(JsonNode added, Map<String, Integer> ids) {
+    /** Whether a normalizer may leave nothing of a text without letters, digits or signs. */
+    private static boolean deletes(JsonNode normalizer) {
+        return switch (normalizer.path("type").asText()) {
+            case "Strip", "StripAccents", "BertNormalizer", "Nmt", "Precompiled" -> true;
+            case "Replace" -> normalizer.path("content").asText().isEmpty();
+            default ->
+                StreamSupport.stream(normalizer.path("normalizers").spliterator(), false)
+                        .anyMatch(TokenizerJson::deletes);
+        };
+    }
+
+    /** Of spaces, control characters and marks alone. */
+    private static boolean isBlank(String text) {
+        return text.codePoints()
+                .allMatch(c -> Character.isWhitespace(c)
+                        || Character.isSpaceChar(c)
+                        || Character.isIdentifierIgnorable(c)
+                        || Character.getType(c) == Character.NON_SPACING_MARK
+                        || Character.getType(c) == Character.ENCLOSING_MARK
+                        || Character.getType(c) == Character.COMBINING_SPACING_MARK);
+    }
+
+    /** @param deletes whether one that is normalized may become empty, and so be found everywhere: the library then aborts */
+    private static Set<String> addedTokens(JsonNode added, Map<String, Integer> ids, boolean deletes) {
         check(added.isMissingNode() || added.isArray(), "added_tokens is not a list");
         var special = new LinkedHashSet<String>();
         for (JsonNode token : added) {
             JsonNode content = token.path("content");
             check(content.isTextual(), "added_tokens has one without a content: " + token);
+            check(
+                    !deletes
+                            || content.textValue().isEmpty() // that one the library passes over
+                            || !token.path("normalized").asBoolean(true)
+                            || !isBlank(content.textValue()),
+                    "added_tokens has one of which the normalizer may leave nothing: " + token
+                            + ". Set its \"normalized\" to false");
             ids.put(content.textValue(), id(token.path("id"), "added_tokens"));
             if (token.path("special").booleanValue()) {
                 special.add(content.textValue());
