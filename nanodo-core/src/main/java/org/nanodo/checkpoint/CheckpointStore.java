@@ -2,17 +2,14 @@ package org.nanodo.checkpoint;
 
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.regex.Pattern;
@@ -35,10 +32,8 @@ public final class CheckpointStore implements AutoCloseable {
     private static final Pattern REPLACED = Pattern.compile("step_\\d+\\.replaced");
 
     private final Path workdir;
-    private final int keep;
-    private final long keepEvery;
+    private final Rotation rotation;
     private final Snapshot snapshot = new Snapshot();
-    private final Set<Path> staying = new HashSet<>(); // old ones that cannot be deleted, each of which was said
     private boolean closed;
     private RunLock lock;
     private Save save;
@@ -51,16 +46,8 @@ public final class CheckpointStore implements AutoCloseable {
 
     /** @param keepEvery checkpoints of steps that this divides stay for good */
     public CheckpointStore(Path workdir, int keep, long keepEvery) {
-        if (keep < 1) {
-            throw new IllegalArgumentException("keep is " + keep + ": at least one checkpoint has to stay");
-        }
-        if (keepEvery < 1) {
-            throw new IllegalArgumentException(
-                    "Keeping checkpoints every " + keepEvery + " steps: it has to be positive");
-        }
         this.workdir = workdir;
-        this.keep = keep;
-        this.keepEvery = keepEvery;
+        rotation = new Rotation(keep, keepEvery);
     }
 
     /**
@@ -169,7 +156,8 @@ public final class CheckpointStore implements AutoCloseable {
                 throw e;
             }
             if (contents.rank() == 0) {
-                deleteOld(step);
+                // Later ones were passed over when the run was resumed: they do not count.
+                rotation.apply(all().stream().filter(path -> step(path) <= step).toList());
             }
             return null;
         });
@@ -226,24 +214,6 @@ public final class CheckpointStore implements AutoCloseable {
                 if (interrupted && saving == null) {
                     Thread.currentThread().interrupt();
                 }
-            }
-        }
-    }
-
-    /** Later steps than the one just saved were passed over when the run was resumed: they do not count. */
-    private void deleteOld(long saved) throws IOException {
-        List<Path> all = all().stream().filter(path -> step(path) <= saved).toList();
-        for (Path old : all.subList(0, Math.max(0, all.size() - keep))) {
-            if (step(old) % keepEvery == 0 && step(old) > 0 || staying.contains(old)) {
-                continue;
-            }
-            try {
-                AtomicDirectory.retire(old);
-            } catch (IOException e) {
-                log.warn("An old checkpoint cannot be deleted: {}", e.toString());
-            }
-            if (Files.exists(old, LinkOption.NOFOLLOW_LINKS)) {
-                staying.add(old);
             }
         }
     }
