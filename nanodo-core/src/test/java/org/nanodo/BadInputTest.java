@@ -504,6 +504,18 @@ class BadInputTest {
                         trainer -> trainer.data(DATA.tokenizer(Tokenizer.gpt2())),
                         "50257",
                         "V=259"),
+                withTrainer(
+                        "a loss that takes more memory than there is",
+                        OutOfMemoryException.class,
+                        trainer -> trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.new_empty(1L << 46)),
+                        "not enough memory for a step of training",
+                        "more were asked for",
+                        "smaller batch"),
+                withTrainer(
+                        "a loss of shapes that do not fit",
+                        RuntimeException.class,
+                        trainer -> trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.mul(weights_T)),
+                        "size of tensor a (259)"),
                 withTrainer("a negative learning rate", trainer -> trainer.schedule(step -> -1), "-1.0", "step 0"),
                 withTrainer(
                         "a learning rate that diverges",

@@ -7,7 +7,6 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.nanodo.data.Packing;
 import org.nanodo.data.Tokenizer;
 
@@ -120,12 +119,6 @@ public record TrainConfig(
         Check.positive("write_train_metrics_every_steps", writeTrainMetricsEverySteps);
         Check.positive("write_perf_metrics_every_steps", writePerfMetricsEverySteps);
         Check.that(evalSplit >= 0 && evalSplit < 1, "eval_split is " + evalSplit + ", it has to be 0 or more, below 1");
-        Check.that(
-                trainData.stream().noneMatch(Objects::isNull),
-                "\"train_data\" has a null in it: each of them has to be a source");
-        Check.that(
-                evalData.values().stream().noneMatch(Objects::isNull),
-                "\"eval_data\" has a null in it: each of them has to be a source");
         trainData = List.copyOf(trainData);
         evalData = Collections.unmodifiableMap(new LinkedHashMap<>(evalData));
         metricWriters = List.copyOf(metricWriters);

@@ -8,6 +8,7 @@ import java.util.function.Consumer;
 import java.util.random.RandomGenerator;
 import java.util.stream.IntStream;
 import org.nanodo.data.Tokenizer;
+import org.nanodo.runtime.NativeErrors;
 
 /** Continuations of prompts, one token at a time, with keys and values of earlier tokens kept. */
 public final class Generation {
@@ -145,6 +146,8 @@ public final class Generation {
                     heard = tell(Arrays.copyOf(rows[0], lengths[0]), heard);
                 }
             }
+        } catch (RuntimeException e) {
+            throw NativeErrors.explain(e, "generation");
         }
         var all = new ArrayList<int[]>();
         for (int b = 0; b < B; b++) {

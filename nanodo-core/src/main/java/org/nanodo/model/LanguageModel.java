@@ -10,6 +10,7 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.NativeErrors;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
@@ -118,6 +119,8 @@ public interface LanguageModel extends AutoCloseable {
         try (var use = ModelUse.inference(parameters());
                 var scope = Scope.open()) {
             return scope.export(head(hidden(y_BxL)));
+        } catch (RuntimeException e) {
+            throw NativeErrors.explain(e, "a forward pass");
         }
     }
 
@@ -126,6 +129,8 @@ public interface LanguageModel extends AutoCloseable {
         try (var use = ModelUse.inference(parameters());
                 var scope = Scope.open()) {
             return scope.export(hidden(embed(y_BxL), block -> Attention.CAUSAL));
+        } catch (RuntimeException e) {
+            throw NativeErrors.explain(e, "a forward pass");
         }
     }
 

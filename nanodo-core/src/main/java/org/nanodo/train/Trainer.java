@@ -22,6 +22,7 @@ import org.nanodo.model.ModelUse;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.NativeErrors;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.train.StepClock.Phase;
@@ -137,6 +138,8 @@ public final class Trainer implements AutoCloseable {
                 Tensors.fill(broken, 0);
             }
             return this;
+        } catch (RuntimeException e) {
+            throw NativeErrors.explain(e, "a checkpoint");
         } finally {
             end();
         }
@@ -180,6 +183,8 @@ public final class Trainer implements AutoCloseable {
         begin();
         try (var use = training()) {
             runFromHere();
+        } catch (RuntimeException e) {
+            throw NativeErrors.explain(e, "a step of training");
         } finally {
             end();
         }
