@@ -34,13 +34,14 @@ import org.nanodo.data.Tokenizer;
  * @param initFrom where a new run's parameters come from, and nothing else: a saved model or checkpoint of the same sizes
  * @param maxToKeep newest checkpoints
  * @param keepEvery checkpoints of steps that this divides stay for good
- * @param evalEverySteps besides at the end
+ * @param checkpointAtStart whether to write one of the untrained model, too
+ * @param evalEverySteps besides before the first step and at the end
  * @param evalSteps batches of each evaluation; null for all
  * @param evalBatchSize rows of an evaluation's batch; null for those of a micro-batch
- * @param evalMaxTargetLength tokens of an evaluation's rows
+ * @param evalMaxTargetLength only warns where it is more than the model's L, the length of an evaluation's rows, as in NanoDO
  * @param evalPacking {@code padded}: a row has the beginning of one document; {@code noam}: rows as in training
  * @param writeTrainMetricsEverySteps how often a step's metrics are written to files
- * @param writePerfMetricsEverySteps how often they are logged
+ * @param writePerfMetricsEverySteps how often its speed is written with them, and all of them are logged
  * @param metricWriters of {@code log}, {@code json_lines} and {@code tensorboard}
  * @param logInternalMetrics rms, mean and standard deviation of gradients, parameters and updates
  * @param peakFlops what a rank's device could do a second, for the metric {@code mfu}
@@ -67,6 +68,7 @@ public record TrainConfig(
         String initFrom,
         int maxToKeep,
         Long keepEvery,
+        boolean checkpointAtStart,
         long evalEverySteps,
         Long evalSteps,
         Integer evalBatchSize,
@@ -163,6 +165,7 @@ public record TrainConfig(
                 null,
                 100,
                 null,
+                false,
                 100,
                 100L,
                 null,

@@ -184,6 +184,7 @@ public final class TrainRun implements AutoCloseable {
         if (config.checkpoint()) {
             builder.checkpoints(Path.of(config.workdir()), config.checkpointEverySteps(), config.maxToKeep());
         }
+        builder.checkpointAtStart(config.checkpointAtStart());
         if (config.keepEvery() != null) {
             builder.keepEvery(config.keepEvery());
         }
@@ -198,7 +199,7 @@ public final class TrainRun implements AutoCloseable {
         boolean evaluates = config.evalSplit() > 0 || !config.evalData().isEmpty();
         if (evaluates && ranks.rank() == 0 && config.model().L() < config.evalMaxTargetLength()) {
             log.warn(
-                    "Evaluation rows have {} tokens, the model's L: eval_max_target_length {} is more",
+                    "Evaluation rows have {} tokens, the model's L, though eval_max_target_length is {}",
                     config.model().L(),
                     config.evalMaxTargetLength());
         }
@@ -241,11 +242,7 @@ public final class TrainRun implements AutoCloseable {
                 : config.evalBatchSize();
         builder.evaluate(
                 name,
-                data.tokenizer(tokenizer)
-                        .length(Math.min(
-                                config.evalMaxTargetLength(), config.model().L()))
-                        .batch(rows)
-                        .packing(config.evalPacking()),
+                data.tokenizer(tokenizer).length(config.model().L()).batch(rows).packing(config.evalPacking()),
                 config.evalEverySteps());
     }
 
@@ -258,8 +255,12 @@ public final class TrainRun implements AutoCloseable {
                         case LOG -> MetricWriter.log().every(config.writePerfMetricsEverySteps());
                         case JSON_LINES ->
                             MetricWriter.jsonLines(workdir.resolve("metrics.jsonl"))
-                                    .every(every);
-                        case TENSORBOARD -> MetricWriter.tensorBoard(workdir).every(every);
+                                    .every(every)
+                                    .speedEvery(config.writePerfMetricsEverySteps());
+                        case TENSORBOARD ->
+                            MetricWriter.tensorBoard(workdir)
+                                    .every(every)
+                                    .speedEvery(config.writePerfMetricsEverySteps());
                     });
         }
     }

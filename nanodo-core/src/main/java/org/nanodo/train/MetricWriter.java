@@ -48,7 +48,7 @@ public interface MetricWriter extends Consumer<Metrics>, AutoCloseable {
         return metrics -> log.info("{}", metrics);
     }
 
-    /** Only training steps that this divides; evaluations all. */
+    /** Only training steps that this divides, and the first, which counts the parameters; evaluations all. */
     default MetricWriter every(long steps) {
         if (steps < 1) {
             throw new IllegalArgumentException("Writing every " + steps + " steps: it has to be positive");
@@ -57,9 +57,28 @@ public interface MetricWriter extends Consumer<Metrics>, AutoCloseable {
         return new MetricWriter() {
             @Override
             public void accept(Metrics metrics) {
-                if (metrics.step() % steps == 0 || !metrics.has("train_loss")) {
+                if (metrics.step() % steps == 0 || metrics.has("n_params/all") || !metrics.has("train_loss")) {
                     all.accept(metrics);
                 }
+            }
+
+            @Override
+            public void close() {
+                all.close();
+            }
+        };
+    }
+
+    /** What tells of speed only at steps that this divides: {@code steps_per_sec}, {@code uptime} and so on. */
+    default MetricWriter speedEvery(long steps) {
+        if (steps < 1) {
+            throw new IllegalArgumentException("Writing speed every " + steps + " steps: it has to be positive");
+        }
+        MetricWriter all = this;
+        return new MetricWriter() {
+            @Override
+            public void accept(Metrics metrics) {
+                all.accept(metrics.step() % steps == 0 ? metrics : metrics.without(StepMetrics::isOfSpeed));
             }
 
             @Override

@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
 /** What was measured after so many steps, by name: {@code train_loss}, {@code eval_loss} and so on, as in NanoDO. */
@@ -15,6 +16,12 @@ public record Metrics(long step, Map<String, Double> values) {
 
     public boolean has(String name) {
         return values.containsKey(name);
+    }
+
+    Metrics without(Predicate<String> names) {
+        var others = new LinkedHashMap<>(values);
+        others.keySet().removeIf(names);
+        return new Metrics(step, others);
     }
 
     /** @throws NoSuchElementException if there is no such value; {@link #has} tells */

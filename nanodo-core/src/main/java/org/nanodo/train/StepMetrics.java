@@ -3,6 +3,7 @@ package org.nanodo.train;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
@@ -27,11 +28,14 @@ final class StepMetrics {
         }
     }
 
+    private static final Set<String> SPEED = Set.of("steps_per_sec", "tokens_per_sec", "mfu", "uptime");
+
     private final LanguageModel model;
     private final PackedDataset data;
     private final long steps;
     private final double peakFlops;
     private final InternalMetrics internals;
+    private final long start = System.nanoTime();
     private double tokensSeen;
 
     /** @param peakFlops of all ranks together, a second; NaN if nobody has said */
@@ -41,6 +45,11 @@ final class StepMetrics {
         steps = options.steps;
         this.peakFlops = peakFlops;
         this.internals = internals;
+    }
+
+    /** Whether that is a metric that differs between runs of the same steps. */
+    static boolean isOfSpeed(String name) {
+        return name.startsWith("seconds/") || SPEED.contains(name);
     }
 
     /** Targets learnt from since the run's beginning. */
@@ -78,8 +87,9 @@ final class StepMetrics {
             values.put("mfu", model.flopsPerToken() * positions / seconds / peakFlops);
         }
         values.putAll(step.seconds);
+        values.put("uptime", (System.nanoTime() - start) / 1e9);
         if (step.step == 1) {
-            countParameters(values, step.internal != null);
+            countParameters(values);
         }
         if (step.internal != null) {
             internals.read(step.internal, tokens, step.learningRate).forEach(values::putIfAbsent);
@@ -87,19 +97,23 @@ final class StepMetrics {
         return new Metrics(step.step, values);
     }
 
-    private void countParameters(Map<String, Double> values, boolean each) {
+    private void countParameters(Map<String, Double> values) {
         var inBlocks = new HashSet<Parameter>();
         model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
-        double embedding = model.parameters().stream() // and a head of its own
-                .filter(parameter -> !inBlocks.contains(parameter) && parameter.shape().length > 1)
-                .mapToDouble(Parameter::numel)
-                .sum();
-        values.put("n_params/all", (double) model.parameterCount());
+        boolean hasHead = model.outEmbed().name().contains("head"); // as the original tells; otherwise it is tied
+        double all = model.parameterCount();
+        double head = hasHead ? model.outEmbed().numel() : 0;
+        double embedding = -head;
+        for (Parameter parameter : model.parameters()) {
+            embedding += !inBlocks.contains(parameter) && parameter.shape().length > 1 ? parameter.numel() : 0;
+            values.put("n_params/" + parameter.name(), (double) parameter.numel());
+        }
+        values.put("n_params/all", all);
         values.put("n_params/embedding", embedding);
-        values.put("n_params/non_embedding", model.parameterCount() - embedding);
-        if (each) {
-            model.parameters()
-                    .forEach(parameter -> values.put("n_params/" + parameter.name(), (double) parameter.numel()));
+        values.put("n_params/non_embedding", all - embedding);
+        if (hasHead) {
+            values.put("n_params/head", head);
+            values.put("n_params/non_embedding_head", all - embedding - head);
         }
     }
 }

@@ -227,7 +227,10 @@ public final class Trainer implements AutoCloseable {
 
     private void loop() throws IOException {
         clock.skip();
-        evaluate(false); // what a run that stopped at this step has left to do
+        evaluate(false); // the untrained model, or what a run that stopped at this step has left to do
+        if (step == 0 && options.checkpointAtStart) {
+            save();
+        }
         while (step < options.steps && !stops() && batches.hasNext()) {
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
@@ -361,7 +364,7 @@ public final class Trainer implements AutoCloseable {
             return;
         }
         var due = options.evaluators.values().stream()
-                .filter(set -> all || step > 0 && set.due(step))
+                .filter(set -> all || set.due(step))
                 .filter(set -> !evaluated.contains(set.name()))
                 .toList();
         if (due.isEmpty()) {

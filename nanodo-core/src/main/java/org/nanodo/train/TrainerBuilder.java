@@ -31,6 +31,7 @@ public final class TrainerBuilder implements Cloneable {
     int keep = 3;
     long keepEvery = Long.MAX_VALUE;
     boolean allowChangedData;
+    boolean checkpointAtStart;
 
     TrainerBuilder(LanguageModel model) {
         this.model = model;
@@ -78,8 +79,8 @@ public final class TrainerBuilder implements Cloneable {
     }
 
     /**
-     * Evaluates on this dataset every so many steps and at the end: {@code eval_loss} and so on. The length of its rows is NanoDO's
-     * {@code eval_max_target_length}.
+     * Evaluates on this dataset before the first step, every so many steps and at the end: {@code eval_loss} and so on. As in
+     * NanoDO, the rows of a curve that is compared with training are as long as the model's context.
      */
     public TrainerBuilder evaluate(PackedDataset validation, long everySteps) {
         return evaluate("", validation, everySteps);
@@ -124,6 +125,12 @@ public final class TrainerBuilder implements Cloneable {
         this.workdir = workdir;
         this.checkpointSteps = everySteps;
         this.keep = keep;
+        return this;
+    }
+
+    /** Writes a checkpoint of the untrained model, of step 0, too. Default: not. */
+    public TrainerBuilder checkpointAtStart(boolean writes) {
+        this.checkpointAtStart = writes;
         return this;
     }
 
