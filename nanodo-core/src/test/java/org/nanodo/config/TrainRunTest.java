@@ -62,9 +62,10 @@ class TrainRunTest {
         }
         assertThat(heard.stream().filter(metrics -> metrics.has("train_loss"))).hasSize(6);
         assertThat(heard.stream().filter(metrics -> metrics.has("again/eval_loss_bpB") && metrics.has("eval_loss_uc")))
-                .hasSize(2);
-        assertThat(heard.get(0).has("updates/all/rms")).isTrue();
-        assertThat(Files.readAllLines(run.resolve("metrics.jsonl"))).hasSize(8);
+                .hasSize(3);
+        assertThat(heard.get(0).step()).as("the untrained model").isZero();
+        assertThat(heard.get(1).has("updates/all/rms")).isTrue();
+        assertThat(Files.readAllLines(run.resolve("metrics.jsonl"))).hasSize(9);
         assertThat(run.toFile().list()).anyMatch(name -> name.contains("tfevents"));
         assertThat(ConfigReader.read(run.resolve("train_config.json")).model().D())
                 .isEqualTo(16);
@@ -78,7 +79,24 @@ class TrainRunTest {
         }
     }
 
-    /** NanoDO's "adamw_mup" and the rest of its options are options of each rule. */
+    /** As in NanoDO, evaluation rows are as long as the context, and eval_max_target_length only warns. */
+    @Test
+    void evaluationRowsAreAsLongAsTheContext() throws Exception {
+        var losses = new ArrayList<Double>();
+        for (int target : new int[] {4, 16, 512}) {
+            try (var run = TrainRun.of(
+                    config(
+                            "eval_data={\"\":{\"path\":\"%s\",\"format\":\"lines\"}}".formatted(text),
+                            "eval_max_target_length=" + target,
+                            "workdir=" + folder.resolve("eval" + target)),
+                    metrics -> losses.add(metrics.step() == 0 ? metrics.get("eval_loss") : 0))) {
+                run.trainer().run();
+            }
+        }
+        assertThat(losses.stream().filter(loss -> loss > 0).distinct()).hasSize(1);
+    }
+
+    /** NanoDO's options are options of each rule. */
     @ParameterizedTest
     @ValueSource(strings = {"adamw", "adafactor", "lion", "muon"})
     void everyOptimizerLearns(String optimizer) throws Exception {

@@ -73,6 +73,25 @@ class CheckpointTest {
     }
 
     @Test
+    void theUntrainedModelIsSavedWhereThatIsAskedFor() throws Exception {
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var other = DecoderModel.create(TrainerTest.config(false), 2);
+                var trainer = TrainerTest.builder(model, 2)
+                        .checkpoints(workdir)
+                        .checkpointAtStart(true)
+                        .build();
+                var fork = TrainerTest.builder(other, 2).build()) {
+            Map<String, Tensor> untrained = TrainerTest.parameters(model);
+            trainer.run();
+            assertThat(fork.restoreFrom(workdir.resolve("step_00000000")).step())
+                    .isZero();
+            TrainerTest.assertSameBits(TrainerTest.parameters(other), untrained);
+            fork.run();
+            TrainerTest.assertSameBits(TrainerTest.parameters(other), TrainerTest.parameters(model));
+        }
+    }
+
+    @Test
     void withoutAWholeCheckpointNothingStartsAfresh() throws Exception {
         try (var model = DecoderModel.create(TrainerTest.config(false), 1);
                 var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {

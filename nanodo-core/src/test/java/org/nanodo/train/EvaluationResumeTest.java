@@ -67,12 +67,13 @@ class EvaluationResumeTest {
     @Test
     void aFinishedRunAddsNoRecord() throws Exception {
         run(6, 3, metrics -> {});
-        assertThat(told).containsExactly("3 eval_loss", "6 eval_loss", "6 other/eval_loss");
+        assertThat(told)
+                .containsExactly("0 eval_loss", "0 other/eval_loss", "3 eval_loss", "6 eval_loss", "6 other/eval_loss");
         String before = Files.readString(workdir.resolve("metrics.jsonl"));
         var stamp = Files.getLastModifiedTime(workdir.resolve("step_00000006"));
         run(6, 3, metrics -> {});
         run(6, 3, metrics -> {});
-        assertThat(told).hasSize(3);
+        assertThat(told).hasSize(5);
         assertThat(workdir.resolve("metrics.jsonl")).hasContent(before);
         assertThat(Files.getLastModifiedTime(workdir.resolve("step_00000006"))).isEqualTo(stamp);
     }
@@ -92,7 +93,7 @@ class EvaluationResumeTest {
         }
         assertThat(told).isEmpty();
         run(4, 1000, metrics -> {});
-        assertThat(told).containsExactly("4 eval_loss", "4 other/eval_loss");
+        assertThat(told).containsExactly("0 eval_loss", "0 other/eval_loss", "4 eval_loss", "4 other/eval_loss");
         told.clear();
         run(6, 4, metrics -> {});
         assertThat(told).as("step 4 was told before").containsExactly("6 eval_loss", "6 other/eval_loss");

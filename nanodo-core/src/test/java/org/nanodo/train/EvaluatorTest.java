@@ -74,8 +74,8 @@ class EvaluatorTest {
                         .listen(all::add)
                         .build()) {
             trainer.run();
-            assertThat(steps(all, "eval_loss")).containsExactly(2L, 4L, 5L);
-            assertThat(steps(all, "other/eval_loss")).containsExactly(4L, 5L);
+            assertThat(steps(all, "eval_loss")).containsExactly(0L, 2L, 4L, 5L);
+            assertThat(steps(all, "other/eval_loss")).containsExactly(0L, 4L, 5L);
             Metrics last = evaluation(all);
             assertClose(last, "eval_loss", mean(losses(model, ROWS, 2)));
             assertClose(last, "other/eval_loss", mean(losses(model, other, 2)));

@@ -404,6 +404,34 @@ class MetricWriterTest {
         assertThatThrownBy(() -> all.every(0)).hasMessageContaining("every 0 steps");
     }
 
+    /** The counts of parameters stand in the first record alone. */
+    @Test
+    void theFirstStepIsWrittenWhateverDividesIt() throws Exception {
+        var written = new ArrayList<Metrics>();
+        MetricWriter all = written::add;
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 5).write(all.every(2)).build()) {
+            trainer.run();
+        }
+        assertThat(written.stream().map(Metrics::step)).containsExactly(1L, 2L, 4L);
+        assertThat(written.get(0).values()).containsKeys("n_params/all", "n_params/embed");
+    }
+
+    @Test
+    void speedIsWrittenNowAndThen() {
+        var written = new ArrayList<Metrics>();
+        MetricWriter all = written::add;
+        MetricWriter some = all.speedEvery(2);
+        for (int step = 1; step <= 2; step++) {
+            some.accept(new Metrics(
+                    step,
+                    Map.of("train_loss", 1.0, "steps_per_sec", 2.0, "uptime", 3.0, "mfu", 4.0, "seconds/data", 5.0)));
+        }
+        assertThat(written.get(0).values()).containsOnlyKeys("train_loss");
+        assertThat(written.get(1).values()).hasSize(5);
+        assertThatThrownBy(() -> all.speedEvery(0)).hasMessageContaining("every 0 steps");
+    }
+
     /** Stopped after a checkpoint and resumed from it, a run writes some of its steps again. */
     @Test
     void aRunWritesWhatItsListenersHear() throws Exception {

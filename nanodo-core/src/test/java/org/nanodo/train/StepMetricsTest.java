@@ -19,6 +19,8 @@ import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.model.ModelFactory;
+import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 
 class StepMetricsTest {
@@ -137,10 +139,27 @@ class StepMetricsTest {
             double mfu = 6 * params * 8 * 24 / seconds / 1e9;
             assertThat(step.get("mfu")).isCloseTo(mfu, within(mfu * 1e-6));
             assertThat(step.has("n_params/all")).isEqualTo(step.step() == 1);
+            assertThat(step.get("uptime")).isGreaterThanOrEqualTo(seconds);
         }
         assertThat(metrics.get(0).get("n_params/all")).isEqualTo(params);
         assertThat(metrics.get(0).get("n_params/embedding")).isEqualTo(259 * 32 + 24 * 32);
         assertThat(metrics.get(0).get("n_params/non_embedding")).isEqualTo(params - 259 * 32 - 24 * 32);
+        assertThat(metrics.get(0).get("n_params/blocks.1.mlp_in")).isEqualTo(32 * 64);
+        assertThat(metrics.get(0).has("n_params/head")).as("tied").isFalse();
+    }
+
+    @Test
+    void aHeadOfItsOwnIsCountedApart() throws Exception {
+        var metrics = new ArrayList<Metrics>();
+        try (var model = ModelFactory.named("llama").create(config(false), 1, Device.cpu());
+                var trainer = builder(model, 1).listen(metrics::add).build()) {
+            trainer.run();
+            Metrics first = metrics.get(0);
+            assertThat(first.get("n_params/head")).isEqualTo(259 * 32);
+            assertThat(first.get("n_params/embedding")).isEqualTo(259 * 32);
+            assertThat(first.get("n_params/non_embedding")).isEqualTo(model.parameterCount() - 259 * 32);
+            assertThat(first.get("n_params/non_embedding_head")).isEqualTo(model.parameterCount() - 2 * 259 * 32);
+        }
     }
 
     @Test
@@ -182,7 +201,7 @@ class StepMetricsTest {
     static void assertSame(Metrics actual, Metrics expected, double tolerance) {
         assertThat(actual.values().keySet()).isEqualTo(expected.values().keySet());
         expected.values().forEach((name, value) -> {
-            if (!name.startsWith("seconds/") && !name.endsWith("_per_sec") && !name.equals("mfu")) {
+            if (!StepMetrics.isOfSpeed(name)) {
                 double size = name.endsWith("/mean") || name.endsWith("/std")
                         ? expected.get(name.replaceAll("[a-z]+$", "rms"))
                         : Math.abs(value);
