@@ -23,6 +23,7 @@ import org.nanodo.data.Tokenizer;
  * @param evalSplit holds this fraction of the training documents out, as the evaluation data without a name; 0 for none
  * @param vocabPath a SentencePiece model, a {@code tokenizer.json}, or {@code bytes} or {@code gpt2}
  * @param documentMask whether attention stays within documents
+ * @param loss the name of a {@link org.nanodo.train.Loss.Named}; null for the model's own, or cross-entropy
  * @param model sizes and kind
  * @param opt optimizer and learning rate
  * @param fsdp how several ranks shard the model
@@ -57,6 +58,7 @@ public record TrainConfig(
         double evalSplit,
         String vocabPath,
         boolean documentMask,
+        String loss,
         ModelConfig model,
         OptConfig opt,
         FsdpConfig fsdp,
@@ -154,6 +156,7 @@ public record TrainConfig(
                 0,
                 "bytes",
                 false,
+                null,
                 ModelConfig.defaults(),
                 OptConfig.defaults(),
                 FsdpConfig.defaults(),

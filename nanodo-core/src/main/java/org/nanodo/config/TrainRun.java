@@ -22,6 +22,7 @@ import org.nanodo.model.ModelFiles;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
+import org.nanodo.train.Loss;
 import org.nanodo.train.MetricWriter;
 import org.nanodo.train.Metrics;
 import org.nanodo.train.Trainer;
@@ -175,6 +176,9 @@ public final class TrainRun implements AutoCloseable {
                 .allowChangedData(config.allowChangedData())
                 .listen(listener)
                 .internalMetrics(config.logInternalMetrics() ? config.writeTrainMetricsEverySteps() : Long.MAX_VALUE);
+        if (config.loss() != null) {
+            builder.loss(Loss.named(config.loss()));
+        }
         if (opt.clipByGlobalNorm() != null) {
             builder.clip(opt.clipByGlobalNorm());
         }

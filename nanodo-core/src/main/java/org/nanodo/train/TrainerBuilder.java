@@ -17,7 +17,7 @@ public final class TrainerBuilder implements Cloneable {
     Map<String, Evaluator> evaluators = new LinkedHashMap<>();
     PackedDataset data;
     Engine.Factory engine = SingleDevice::new;
-    Loss loss = Loss.crossEntropy();
+    Loss loss;
     Optimizer optimizer = AdamW.with();
     Schedule schedule;
     double clip = Double.POSITIVE_INFINITY;
@@ -48,7 +48,7 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Default: {@link Loss#crossEntropy()}. */
+    /** Default: the model's own, if it is a {@link Loss.OfModel}, else {@link Loss#crossEntropy()}. */
     public TrainerBuilder loss(Loss loss) {
         this.loss = loss;
         return this;
@@ -204,6 +204,9 @@ public final class TrainerBuilder implements Cloneable {
             copy.listeners = List.copyOf(listeners);
             copy.writers = List.copyOf(writers);
             copy.evaluators = new LinkedHashMap<>(evaluators);
+            if (loss == null) {
+                copy.loss = model instanceof Loss.OfModel own ? own.loss() : Loss.crossEntropy();
+            }
             if (schedule == null) {
                 copy.schedule = Schedule.warmupCosine(1.6e-4, 1.6e-3, 1.6e-4, steps / 100, steps);
             }

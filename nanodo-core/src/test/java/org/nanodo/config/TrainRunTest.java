@@ -9,6 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -17,6 +19,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.Loss;
 import org.nanodo.train.Metrics;
 
 class TrainRunTest {
@@ -77,6 +80,34 @@ class TrainRunTest {
                 eval, "workdir=" + folder.resolve("fork"), "checkpoint_restore_dir=" + run.resolve("step_00000006")))) {
             assertThat(fork.trainer().step()).isEqualTo(6);
         }
+    }
+
+    /** Twice the cross-entropy, to be told from it. */
+    public static final class DoubledLoss implements Loss.Named {
+        @Override
+        public String name() {
+            return "doubled";
+        }
+
+        @Override
+        public Tensor sum(Tensor logits_TxV, Tensor targets_T, Tensor weights_T) {
+            return Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T).mul(new Scalar(2));
+        }
+    }
+
+    @Test
+    void aConfigChoosesALossByName() throws Exception {
+        var losses = new ArrayList<Double>();
+        for (String loss : new String[] {"null", "cross_entropy", "doubled"}) {
+            try (var run = TrainRun.of(
+                    config("loss=" + loss, "workdir=" + folder.resolve(loss)),
+                    metrics -> losses.add(metrics.step() == 1 ? metrics.get("train_loss") : 0))) {
+                run.trainer().run();
+            }
+        }
+        losses.removeIf(loss -> loss == 0);
+        assertThat(losses.get(1)).isEqualTo(losses.get(0));
+        assertThat(losses.get(2)).isCloseTo(2 * losses.get(0), within(1e-5));
     }
 
     /** As in NanoDO, evaluation rows are as long as the context, and eval_max_target_length only warns. */
@@ -210,6 +241,7 @@ class TrainRunTest {
                 "opt.b1=0.9 opt.optimizer=adafactor | opt.b1 goes with adamw, lion, muon",
                 "opt.weight_decay_exclusion_names=[\"bias\"] | no parameter's name contains \"bias\", they are [embed",
                 "opt.layerwise_lr_multiplier={\"Kernel\":3} | no parameter's name contains \"Kernel\"",
+                "loss=entropy | There is no loss \"entropy\", but cross_entropy, doubled",
                 "opt.decay_type=cosin | opt.decay_type \"cosin\" is unknown",
                 "opt.decay_type=constant_linear_decay_200p | does not fit into 6 steps",
                 "opt.warmup_steps=9 | A warmup of 9 steps does not fit into 6",

@@ -1,0 +1,90 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.nanodo.model.DecoderModel;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelSpec;
+import org.nanodo.model.Parameter;
+import org.nanodo.model.TransformerConfig;
+import org.nanodo.runtime.Device;
+
+/** Which loss a run has. */
+class LossTest {
+    private static final Loss DOUBLED = (logits_TxV, targets_T, weights_T) ->
+            Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T).mul(new Scalar(2));
+
+    /** The default model, with a loss of its own. */
+    private record Opinionated(DecoderModel model) implements LanguageModel, Loss.OfModel {
+        @Override
+        public Loss loss() {
+            return DOUBLED;
+        }
+
+        @Override
+        public TransformerConfig config() {
+            return model.config();
+        }
+
+        @Override
+        public ModelSpec spec() {
+            return model.spec();
+        }
+
+        @Override
+        public Device device() {
+            return model.device();
+        }
+
+        @Override
+        public List<Parameter> parameters() {
+            return model.parameters();
+        }
+
+        @Override
+        public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
+            return model.embed(y_BxL, positions_BxL);
+        }
+
+        @Override
+        public List<? extends Block> blocks() {
+            return model.blocks();
+        }
+
+        @Override
+        public Tensor outNorm(Tensor y_BxLxD) {
+            return model.outNorm(y_BxLxD);
+        }
+
+        @Override
+        public Parameter outEmbed() {
+            return model.outEmbed();
+        }
+    }
+
+    private static Metrics firstStep(boolean opinionated, Loss loss) throws Exception {
+        var metrics = new ArrayList<Metrics>();
+        var plain = DecoderModel.create(TrainerTest.config(false), 1);
+        try (var model = opinionated ? new Opinionated(plain) : plain;
+                var trainer = TrainerTest.builder(model, 1)
+                        .loss(loss)
+                        .listen(metrics::add)
+                        .build()) {
+            trainer.run();
+        }
+        return metrics.get(0);
+    }
+
+    @Test
+    void aModelBringsItsLossAndTheTrainerMayHaveAnother() throws Exception {
+        double crossEntropy = firstStep(false, null).get("train_loss");
+        assertThat(firstStep(true, null).get("train_loss")).isCloseTo(2 * crossEntropy, within(1e-5));
+        assertThat(firstStep(true, Loss.crossEntropy()).get("train_loss")).isEqualTo(crossEntropy);
+    }
+}
