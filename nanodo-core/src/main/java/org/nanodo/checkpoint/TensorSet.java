@@ -62,8 +62,10 @@ public final class TensorSet implements AutoCloseable {
         var tensors = new LinkedHashMap<String, Tensor>();
         var metadata = new LinkedHashMap<String, String>();
         slices.forEach((name, slice) -> {
-            tensors.put(name, slice.values());
-            if (!slice.isAll()) {
+            if (slice.isAll()) {
+                tensors.put(name, slice.values());
+            } else if (slice.values().numel() > 0) { // this rank may have none of it
+                tensors.put(name, slice.values());
                 metadata.put(name, Json.writeLine(new Origin(slice.shape(), slice.start())));
             }
         });

@@ -57,17 +57,17 @@ final class Unit implements AutoCloseable {
         }
     }
 
+    /** One of no elements where the parameter is other ranks': all ranks have the same parameters in the same order. */
     private void takeShard(Parameter parameter, long start) {
         long mine = ranks.rank() * S;
-        long first = Math.max(start, mine);
-        long length = Math.min(start + parameter.numel(), mine + S) - first;
-        if (length > 0) {
-            Tensor part = Scope.keep(values_S.narrow(0, first - mine, length));
-            part.copy_(parameter.tensor().view(-1).narrow(0, first - start, length));
-            shards.add(new Shard(
-                    new Parameter(parameter.name(), new Slice(part, parameter.shape(), first - start)),
-                    Scope.keep(gradients.sum_S().narrow(0, first - mine, length))));
-        }
+        long first = Math.min(Math.max(start, mine), start + parameter.numel());
+        long length = Math.max(0, Math.min(start + parameter.numel(), mine + S) - first);
+        long at = length == 0 ? 0 : first - mine;
+        Tensor part = Scope.keep(values_S.narrow(0, at, length));
+        part.copy_(parameter.tensor().view(-1).narrow(0, first - start, length));
+        shards.add(new Shard(
+                new Parameter(parameter.name(), new Slice(part, parameter.shape(), first - start)),
+                Scope.keep(gradients.sum_S().narrow(0, at, length))));
     }
 
     /** A leaf for a parameter in the type of the computation, which receives the gradients. */

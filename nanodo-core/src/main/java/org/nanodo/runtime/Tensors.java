@@ -120,8 +120,10 @@ public final class Tensors {
             Tensor host =
                     tensor.detach().to(Device.cpu().torch(), ScalarType.Float).contiguous();
             float[] values = new float[(int) host.numel()];
-            FloatBuffer buffer = host.createBuffer();
-            buffer.get(values);
+            if (values.length > 0) { // a tensor of no elements has no memory
+                FloatBuffer buffer = host.createBuffer();
+                buffer.get(values);
+            }
             return values;
         }
     }
@@ -133,8 +135,10 @@ public final class Tensors {
             Tensor host =
                     tensor.detach().to(Device.cpu().torch(), ScalarType.Double).contiguous();
             double[] values = new double[(int) host.numel()];
-            DoubleBuffer buffer = host.createBuffer();
-            buffer.get(values);
+            if (values.length > 0) { // a tensor of no elements has no memory
+                DoubleBuffer buffer = host.createBuffer();
+                buffer.get(values);
+            }
             return values;
         }
     }

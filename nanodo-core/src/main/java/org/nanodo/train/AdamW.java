@@ -5,6 +5,7 @@ import java.util.List;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Tensors;
 
@@ -43,7 +44,7 @@ public record AdamW(double b1, double b2, double eps, Groups groups) implements 
     }
 
     @Override
-    public State start(List<Parameter> group, double weightDecay) {
+    public State startGroup(List<Parameter> group, double weightDecay, Collectives ranks) {
         return new Moments(group, weightDecay);
     }
 
@@ -68,7 +69,7 @@ public record AdamW(double b1, double b2, double eps, Groups groups) implements 
         }
 
         @Override
-        void apply(long step, double learningRate, Tensor gradScale, Tensor skip) {
+        protected void apply(long step, double learningRate, Tensor gradScale, Tensor skip) {
             Tensors.fill(this.step, step);
             fusedAdamW.call(
                     values,

@@ -7,8 +7,11 @@ import org.bytedeco.pytorch.Tensor;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Operator;
 
-/** The step of a rule without a fused kernel: it makes updates of gradients, which parameters lose besides their decay. */
-abstract class DecoupledState extends GroupState {
+/**
+ * The state of a rule without a fused kernel: the rule makes updates of gradients, and the rest is done here. Gradients arrive
+ * divided by their scale; parameters lose the updates and, besides them, their decay.
+ */
+public abstract class DecoupledState extends GroupState {
     static final Operator multiply = Operator.find("aten::_foreach_mul_", "Tensor");
     private static final Operator divide = Operator.find("aten::_foreach_div_", "Tensor");
     private static final Operator subtract = Operator.find("aten::_foreach_sub_", "List");
@@ -16,7 +19,7 @@ abstract class DecoupledState extends GroupState {
     private final double weightDecay;
     private final IValue values;
 
-    DecoupledState(List<Parameter> parameters, double weightDecay) {
+    protected DecoupledState(List<Parameter> parameters, double weightDecay) {
         super(parameters);
         this.weightDecay = weightDecay;
         values = list(parameters.stream().map(Parameter::tensor).toList());
@@ -24,12 +27,14 @@ abstract class DecoupledState extends GroupState {
 
     /**
      * Turns gradients, in place, into what the parameters lose. At a step to be skipped the gradients are 0, no moment may change,
-     * and the updates have to be 0 as well.
+     * and the updates have to be 0 as well: {@link #unlessSkipped} makes it so without waiting for the device.
+     *
+     * @param gradients in the order of the parameters
      */
-    abstract void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip);
+    protected abstract void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip);
 
     @Override
-    final void apply(long step, double learningRate, Tensor gradScale, Tensor skip) {
+    protected final void apply(long step, double learningRate, Tensor gradScale, Tensor skip) {
         List<Tensor> gradients = gradients();
         IValue updates = Operator.list(gradients);
         divide.call(updates, new IValue(gradScale));
@@ -43,11 +48,12 @@ abstract class DecoupledState extends GroupState {
     }
 
     /** This number on the device, or 0 at a step to be skipped. */
-    static Tensor unlessSkipped(Tensor skip, double number) {
+    protected static Tensor unlessSkipped(Tensor skip, double number) {
         return oneMinus(skip).mul_(new Scalar(number));
     }
 
-    static Tensor oneMinus(Tensor number) {
+    /** 1 less a number on the device. */
+    protected static Tensor oneMinus(Tensor number) {
         return number.neg().add_(new Scalar(1));
     }
 }

@@ -36,7 +36,10 @@ public interface Engine {
     /** Cross-entropy in nats at every position, in the order of the batch. Waits for the device. */
     float[] tokenLosses(Batch batch);
 
-    /** What this rank's optimizer updates and its checkpoint holds. */
+    /**
+     * What this rank's optimizer updates and its checkpoint holds: every parameter of the model, in the same order on all ranks.
+     * A rank that has none of a parameter's elements has an empty slice of it.
+     */
     List<Parameter> parameters();
 
     /** L2 norm of all gradients of all ranks together, one float32 on the device. */

@@ -14,18 +14,21 @@ import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Scope;
 
-/** Keeps what the rule of one group remembers, and frees it. */
-abstract class GroupState implements Optimizer.State {
-    final List<Parameter> parameters;
+/**
+ * What a rule remembers of one group of parameters: tensors that belong to it, that checkpoints hold, and that are freed at
+ * the end. For a rule whose kernel applies scale, skipping and decay itself; others extend {@link DecoupledState}.
+ */
+public abstract class GroupState implements Optimizer.State {
+    private final List<Parameter> parameters;
     private final Map<String, Slice> tensors = new LinkedHashMap<>();
     private final List<Pointer> owned = new ArrayList<>();
 
-    GroupState(List<Parameter> parameters) {
+    protected GroupState(List<Parameter> parameters) {
         this.parameters = List.copyOf(parameters);
     }
 
     /** As {@link #update}, in a scope of its own and without autograd. */
-    abstract void apply(long step, double learningRate, Tensor gradScale, Tensor skip);
+    protected abstract void apply(long step, double learningRate, Tensor gradScale, Tensor skip);
 
     @Override
     public final void update(long step, double learningRate, Tensor gradScale, Tensor skip) {
@@ -35,40 +38,46 @@ abstract class GroupState implements Optimizer.State {
         }
     }
 
+    protected final List<Parameter> parameters() {
+        return parameters;
+    }
+
+    /** Their gradients, in the order of the parameters. */
+    protected final List<Tensor> gradients() {
+        return parameters.stream().map(p -> p.tensor().grad()).toList();
+    }
+
     /**
-     * Zeros like the parameter. A checkpoint has them under kind and name; no other rule may have the kind, or it would take a
-     * checkpoint of this one for its own.
+     * Zeros like this rank's slice of the parameter. A checkpoint has them under kind and name; no other rule may have the
+     * kind, or it would take a checkpoint of this one for its own.
      */
-    final Tensor moment(String kind, Parameter parameter) {
+    protected final Tensor moment(String kind, Parameter parameter) {
         Tensor zeros = own(parameter.tensor().new_zeros(parameter.shape()));
         tensors.put(kind + "." + parameter.name(), parameter.slice().with(zeros));
         return zeros;
     }
 
-    /** Zeros of another shape than the parameter's. */
-    final Tensor statistic(String kind, Parameter parameter, long... shape) {
+    /** One such moment of each parameter. */
+    protected final List<Tensor> moments(String kind) {
+        return parameters.stream().map(p -> moment(kind, p)).toList();
+    }
+
+    /** Zeros of another shape than the parameter's, which every rank has whole and has to change alike. */
+    protected final Tensor statistic(String kind, Parameter parameter, long... shape) {
         Tensor zeros = own(parameter.tensor().new_zeros(shape));
         tensors.put(kind + "." + parameter.name(), Slice.all(zeros));
         return zeros;
     }
 
-    final List<Tensor> moments(String kind) {
-        return parameters.stream().map(p -> moment(kind, p)).toList();
-    }
-
-    final List<Tensor> gradients() {
-        return parameters.stream().map(p -> p.tensor().grad()).toList();
-    }
-
     /** A list that is an argument of every update. */
-    final IValue list(List<Tensor> tensors) {
+    protected final IValue list(List<Tensor> tensors) {
         try (var scope = Scope.open()) {
             return own(Operator.list(tensors));
         }
     }
 
-    /** Frees it at the end. */
-    final <P extends Pointer> P own(P pointer) {
+    /** Takes it out of all scopes and frees it at the end. */
+    protected final <P extends Pointer> P own(P pointer) {
         owned.add(pointer);
         return Scope.keep(pointer);
     }

@@ -4,10 +4,12 @@ import java.util.List;
 import java.util.function.Predicate;
 import java.util.function.ToDoubleFunction;
 import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Collectives;
 
 /**
  * A rule with decoupled weight decay, and with learning rates that differ from parameter to parameter. It is written for
- * parameters that are alike in both, and started once for each such group.
+ * parameters that are alike in both, and started once for each such group; {@link GroupState} and {@link DecoupledState} are
+ * what its state is made of.
  *
  * @param <R> the rule itself
  */
@@ -19,13 +21,15 @@ public interface GroupedOptimizer<R extends GroupedOptimizer<R>> extends Optimiz
     /**
      * Starts with state for one group, whose multiplied learning rate it will hear.
      *
+     * @param group at least one parameter, the same ones on every rank
      * @param weightDecay times the learning rate, of each parameter, taken off at each update
+     * @param ranks as {@link Optimizer#start}
      */
-    State start(List<Parameter> group, double weightDecay);
+    State startGroup(List<Parameter> group, double weightDecay, Collectives ranks);
 
     @Override
-    default State start(List<Parameter> parameters) {
-        return groups().start(parameters, this);
+    default State start(List<Parameter> parameters, Collectives ranks) {
+        return groups().start(parameters, ranks, this);
     }
 
     /**

@@ -131,8 +131,10 @@ final class InternalMetrics implements AutoCloseable {
 
     private void allocate() {
         for (Parameter parameter : engine.parameters()) {
-            mine.put(parameter.name(), parameter);
-            before.put(parameter, Scope.keep(torch.empty_like(parameter.tensor())));
+            if (parameter.numel() > 0) { // of nothing there is no mean
+                mine.put(parameter.name(), parameter);
+                before.put(parameter, Scope.keep(torch.empty_like(parameter.tensor())));
+            }
         }
         double[] counts = model.parameters().stream()
                 .mapToDouble(

@@ -4,6 +4,7 @@ import java.util.List;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Operator;
 
 /**
@@ -39,7 +40,7 @@ public record Lion(double b1, double b2, Groups groups) implements GroupedOptimi
     }
 
     @Override
-    public State start(List<Parameter> group, double weightDecay) {
+    public State startGroup(List<Parameter> group, double weightDecay, Collectives ranks) {
         return new Momentum(group, weightDecay);
     }
 
@@ -60,7 +61,7 @@ public record Lion(double b1, double b2, Groups groups) implements GroupedOptimi
          * momentum m′ = b2·m + (1 − b2)·g of after: that takes no memory but the gradient's own.
          */
         @Override
-        void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip) {
+        protected void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip) {
             IValue updates = Operator.list(gradients);
             multiply.call(momenta, new IValue(oneMinus(unlessSkipped(skip, 1 - b2))));
             add.call(momenta, updates, new IValue(1 - b2));

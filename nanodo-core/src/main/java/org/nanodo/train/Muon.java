@@ -1,5 +1,6 @@
 package org.nanodo.train;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BiPredicate;
 import java.util.stream.Collectors;
@@ -7,6 +8,7 @@ import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Scope;
 
@@ -53,8 +55,6 @@ public record Muon(
         }
     }
 
-    private static final String IN_BLOCK = ".*\\.\\d+\\..*"; // they have its number in their names
-
     public Muon {
         if (!(momentum >= 0 && momentum < 1 && iterations > 0)) {
             throw new IllegalArgumentException("Muon wants 0 ≤ momentum < 1 and iterations > 0, not momentum="
@@ -73,7 +73,7 @@ public record Muon(
                 5,
                 Dtype.FLOAT32,
                 Scale.likeAdamW(),
-                (name, shape) -> shape.length > 1 && name.matches(IN_BLOCK),
+                (name, shape) -> shape.length > 1 && Matrices.isInBlock(name),
                 AdamW.with(),
                 Groups.decaying(0.1));
     }
@@ -111,9 +111,14 @@ public record Muon(
         return new Muon(momentum, nesterov, iterations, dtype, scale, matrices, others, groups);
     }
 
-    /** @throws IllegalArgumentException if {@code matrices} names none, or a vector, or matrices are sharded */
+    /**
+     * Of several ranks each has slices of gradients and momenta. One block's matrices at a time are put together on all ranks,
+     * each orthogonalises those that fall to it, and all receive its results: two all-reduces a block, of its matrices in float32.
+     *
+     * @throws IllegalArgumentException if {@code matrices} names none, or a vector, or the ranks' slices are not the parameters
+     */
     @Override
-    public State start(List<Parameter> parameters) {
+    public State start(List<Parameter> parameters, Collectives ranks) {
         var parts = parameters.stream()
                 .collect(Collectors.partitioningBy(
                         p -> matrices.test(p.name(), p.slice().shape())));
@@ -121,42 +126,51 @@ public record Muon(
             throw new IllegalArgumentException(
                     "Muon has no matrix to update: say with matrices(…) which parameters it is for");
         }
-        Matrices.checkWhole("Muon", parts.get(true));
         for (Parameter p : parts.get(true)) {
-            if (p.shape().length < 2) {
+            if (p.slice().shape().length < 2) {
                 throw new IllegalArgumentException(
                         "Muon cannot update " + p.name() + ", which is no matrix: leave it out of matrices(…)");
             }
         }
-        return new Parts(List.of(
-                new Parts.Part(groups.start(parts.get(true), this), 1),
-                new Parts.Part(others.start(parts.get(false)), 1)));
+        return Groups.both(groups.start(parts.get(true), ranks, this), others.start(parts.get(false), ranks));
     }
 
     @Override
-    public State start(List<Parameter> group, double weightDecay) {
-        return new Momentum(group, weightDecay);
+    public State startGroup(List<Parameter> group, double weightDecay, Collectives ranks) {
+        Matrices.checkDivided(group, ranks);
+        return new Momentum(group, weightDecay, ranks);
     }
 
     private final class Momentum extends DecoupledState {
         private final List<Tensor> momenta;
+        private final List<WholeMatrices> blocks;
 
-        Momentum(List<Parameter> parameters, double weightDecay) {
+        Momentum(List<Parameter> parameters, double weightDecay, Collectives ranks) {
             super(parameters, weightDecay);
             momenta = moments("muon.m");
+            blocks = WholeMatrices.of(parameters, ranks);
         }
 
         @Override
-        void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip) {
+        protected void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip) {
             Tensor share = unlessSkipped(skip, 1 - momentum);
-            for (int i = 0; i < gradients.size(); i++) {
+            for (WholeMatrices block : blocks) {
                 try (var scope = Scope.open()) {
-                    Tensor g_IxO = Matrices.view(gradients.get(i));
-                    Tensor m_IxO = Matrices.view(momenta.get(i));
-                    m_IxO.lerp_(g_IxO, share);
-                    Tensor ahead_IxO = nesterov ? g_IxO.lerp_(m_IxO, new Scalar(momentum)) : m_IxO;
-                    double rate = learningRate * scale.of(g_IxO.size(0), g_IxO.size(1));
-                    g_IxO.copy_(orthogonalised(ahead_IxO)).mul_(unlessSkipped(skip, rate));
+                    var updates = new ArrayList<Tensor>();
+                    var ahead = new ArrayList<Tensor>();
+                    for (int i = 0; i < block.size(); i++) {
+                        Tensor g = gradients.get(block.index(i));
+                        Tensor m = momenta.get(block.index(i));
+                        m.lerp_(g, share);
+                        updates.add(g);
+                        ahead.add(nesterov ? g.lerp_(m, new Scalar(momentum)) : m);
+                    }
+                    block.apply(this::orthogonalised, ahead, updates);
+                    for (int i = 0; i < block.size(); i++) {
+                        MatrixSlice matrix = block.slice(i);
+                        double rate = learningRate * scale.of(matrix.I(), matrix.O());
+                        updates.get(i).mul_(unlessSkipped(skip, rate));
+                    }
                 }
             }
         }

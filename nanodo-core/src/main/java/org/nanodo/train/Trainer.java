@@ -70,7 +70,7 @@ public final class Trainer implements AutoCloseable {
                 "A batch of " + mine.batch() / mine.world() + " rows does not divide into " + options.microBatches
                         + " micro-batches");
         options.evaluators.values().forEach(evaluator -> evaluator.data().shard(ranks.rank(), ranks.world()));
-        optimizer = options.optimizer.start(engine.parameters());
+        optimizer = options.optimizer.start(engine.parameters(), ranks);
         together = new Together(ranks, model.device());
         broken = Tensors.zeros(model.device());
         internals = new InternalMetrics(model, engine, options.internalSteps);

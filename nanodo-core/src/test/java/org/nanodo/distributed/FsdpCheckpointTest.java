@@ -24,6 +24,9 @@ import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.Adafactor;
+import org.nanodo.train.Muon;
+import org.nanodo.train.Optimizer;
 import org.nanodo.train.Schedule;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
@@ -35,6 +38,10 @@ class FsdpCheckpointTest {
             .length(16)
             .batch(12)
             .shuffle(3);
+
+    /** Its state has slices of matrices and of vectors, and rows and columns that all ranks have whole. */
+    private static final Optimizer OF_MATRICES =
+            Muon.with().others(Adafactor.with().minFactored(16).momentum(0.9));
 
     @TempDir
     Path folder;
@@ -57,7 +64,7 @@ class FsdpCheckpointTest {
         return new TransformerConfig(D, 5, 16, 3, 259, 2 * D + 1, Dtype.FLOAT32, false);
     }
 
-    /** Resumes and goes on to a step; one rank alone does so without sharding. */
+    /** Resumes and goes on to a step; one rank alone does so without sharding. Args: folder, steps, whether matrices' rule. */
     static final class ResumingMain {
         public static void main(String[] args) throws Exception {
             Path workdir = Path.of(args[0]);
@@ -65,14 +72,17 @@ class FsdpCheckpointTest {
             try (var meeting = Rendezvous.join(Duration.ofSeconds(60));
                     var ranks = meeting.collectives(Device.cpu());
                     var model = DecoderModel.create(config(35), 1)) {
+                TrainerBuilder builder = trainer(model, workdir, steps);
+                if (Boolean.parseBoolean(args[2])) {
+                    builder.optimizer(OF_MATRICES);
+                }
                 if (ranks.world() == 1) {
-                    try (var trainer = trainer(model, workdir, steps).build()) {
+                    try (var trainer = builder.build()) {
                         trainer.resume().run();
                     }
                 } else {
                     try (var fsdp = Fsdp.of(ranks).shard(model);
-                            var trainer =
-                                    trainer(model, workdir, steps).engine(fsdp).build()) {
+                            var trainer = builder.engine(fsdp).build()) {
                         trainer.resume().run();
                     }
                 }
@@ -109,9 +119,30 @@ class FsdpCheckpointTest {
         }
     }
 
-    private static TreeMap<Long, Double> losses(int world, Path workdir, long steps) throws Exception {
+    @Test
+    void rulesOfWholeMatricesResumeOnAnyNumberOfRanks() throws Exception {
+        Path never = folder.resolve("never-stopped");
+        Path stopped = folder.resolve("stopped");
+        TreeMap<Long, Double> expected = losses(3, never, 8, true);
         var losses = new TreeMap<Long, Double>();
-        for (String output : RankProcesses.run(world, ResumingMain.class, workdir.toString(), String.valueOf(steps))) {
+        losses.putAll(losses(3, stopped, 3, true));
+        losses.putAll(losses(1, stopped, 5, true));
+        losses.putAll(losses(2, stopped, 8, true));
+        assertThat(losses.keySet()).isEqualTo(expected.keySet()).hasSize(8);
+        losses.forEach((step, loss) ->
+                assertThat(loss).as("loss of step " + step).isCloseTo(expected.get(step), within(1e-5 * loss)));
+    }
+
+    private static TreeMap<Long, Double> losses(int world, Path workdir, long steps) throws Exception {
+        return losses(world, workdir, steps, false);
+    }
+
+    private static TreeMap<Long, Double> losses(int world, Path workdir, long steps, boolean ofMatrices)
+            throws Exception {
+        var losses = new TreeMap<Long, Double>();
+        List<String> outputs = RankProcesses.run(
+                world, ResumingMain.class, workdir.toString(), String.valueOf(steps), String.valueOf(ofMatrices));
+        for (String output : outputs) {
             var own = new TreeMap<Long, Double>();
             output.lines()
                     .filter(line -> line.startsWith("loss "))

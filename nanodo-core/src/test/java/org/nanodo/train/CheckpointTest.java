@@ -307,7 +307,7 @@ class CheckpointTest {
     /** An optimizer with other state: the model must not be half the checkpoint's. */
     @Test
     void aCheckpointOfAnotherOptimizerChangesNothing() throws Exception {
-        Optimizer stateless = parameters -> new Optimizer.State() {
+        Optimizer stateless = (parameters, ranks) -> new Optimizer.State() {
             @Override
             public void update(long step, double learningRate, Tensor gradScale, Tensor skip) {}
 

@@ -334,18 +334,6 @@ class OptimizerTest {
     }
 
     @Test
-    void rulesForMatricesRefuseParts() {
-        Parameter whole = parameter("blocks.0.mlp_in", 4, 7);
-        List<Parameter> part = List.of(part(whole, whole.tensor().view(-1), 0, 10));
-        for (GroupedOptimizer<?> rule : List.of(Adafactor.with(), Muon.with())) {
-            assertThatThrownBy(() -> rule.start(part))
-                    .hasMessageContaining(rule.getClass().getSimpleName() + " needs whole matrices")
-                    .hasMessageContaining("only a part of blocks.0.mlp_in")
-                    .hasMessageContaining("use AdamW or Lion");
-        }
-    }
-
-    @Test
     void badSettingsAreNamed() {
         assertThatThrownBy(() -> AdamW.with().eps(0)).hasMessageContaining("eps=0.0");
         assertThatThrownBy(() -> AdamW.with().weightDecay(-1)).hasMessageContaining("weight decay is -1.0");

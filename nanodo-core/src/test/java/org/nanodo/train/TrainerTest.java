@@ -393,7 +393,7 @@ class TrainerTest {
     void clippingBoundsTheUpdateNorm() throws Exception {
         var norms = new ArrayList<Double>();
         double clip = 0.25;
-        Optimizer plainDescent = parameters -> new Optimizer.State() {
+        Optimizer plainDescent = (parameters, ranks) -> new Optimizer.State() {
             @Override
             public void update(long step, double learningRate, Tensor gradScale, Tensor skip) {
                 double squares = 0;
