@@ -3,6 +3,7 @@ package org.nanodo;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.util.Set;
@@ -12,7 +13,12 @@ import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.FlaxNames;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.ModelFactory;
+import org.nanodo.model.Parameter;
+import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Dtype;
 
 /** Numbers of independent implementations in float64. */
 public final class Golden implements AutoCloseable {
@@ -43,6 +49,24 @@ public final class Golden implements AutoCloseable {
 
     public DecoderModel model() throws IOException {
         return FlaxNames.load(path, "param.", Device.cpu());
+    }
+
+    /** The same parameters in a model that computes in another type. */
+    public LanguageModel model(Dtype dtype) throws IOException {
+        try (var model = model()) {
+            TransformerConfig sizes = model.config();
+            var config = new TransformerConfig(
+                    sizes.D(), sizes.H(), sizes.L(), sizes.N(), sizes.V(), sizes.F(), dtype, sizes.remat());
+            var copy = ModelFactory.named("nanodo").create(config, Device.cpu(), (name, init, shape) -> {
+                try {
+                    return tensor("param." + FlaxNames.of(name));
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            });
+            copy.parameters().forEach(Parameter::tensor); // while the file is open
+            return copy;
+        }
     }
 
     public Tensor tensor(String name) throws IOException {

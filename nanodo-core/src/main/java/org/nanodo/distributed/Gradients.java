@@ -55,16 +55,27 @@ final class Gradients implements AutoCloseable {
                 whole_WxS = Scope.keep(Tensors.zeros(device, S * ranks.world()));
             }
             for (Place place : places) {
-                place.tensor()
-                        .mutable_grad()
-                        .put(place.in(whole_WxS).view(place.parameter().shape()));
+                if (!place.isCast()) { // whose gradient is of another type
+                    place.tensor()
+                            .mutable_grad()
+                            .put(place.in(whole_WxS).view(place.parameter().shape()));
+                }
             }
         }
     }
 
     /** Ends {@link #lend}. */
     void takeBack() {
-        places.forEach(place -> place.tensor().mutable_grad().reset());
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            for (Place place : places) {
+                if (place.isCast()) {
+                    collect(place, false);
+                } else {
+                    place.tensor().mutable_grad().reset();
+                }
+            }
+        }
     }
 
     /** Moves the gradients that autograd has left at the parameters to the whole, where they add up until it is reduced. */
@@ -82,22 +93,19 @@ final class Gradients implements AutoCloseable {
 
     private void collect(Place place, boolean first) {
         Tensor sum = place.in(whole_WxS);
-        boolean empty = first;
-        for (Tensor leaf : place.leaves()) {
-            if (leaf.grad().defined()) {
-                Tensor gradient = leaf.grad().reshape(-1);
-                if (empty) {
-                    sum.copy_(gradient);
-                } else {
-                    sum.add_(gradient);
-                }
-                empty = false;
-                leaf.mutable_grad().reset();
+        Tensor gradient = place.leaf().grad();
+        if (!gradient.defined()) {
+            if (first) {
+                sum.zero_(); // nothing came of this parameter
             }
+            return;
         }
-        if (empty) {
-            sum.zero_(); // nothing came of this parameter
+        if (first) {
+            sum.copy_(gradient.reshape(-1));
+        } else {
+            sum.add_(gradient.reshape(-1));
         }
+        place.leaf().mutable_grad().reset();
     }
 
     void startReduce() {

@@ -1,48 +1,53 @@
 package org.nanodo.distributed;
 
-import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Storages;
+import org.nanodo.runtime.Tensors;
 
 /**
  * Where a parameter is in the whole of its unit.
  *
- * @param tensor a handle on the parameter's
  * @param start its first element
- * @param cast the leaf that stands for it in a computation of another type; null in a float32 model
+ * @param tensor a handle on the parameter's
+ * @param leaf what the model computes with, where autograd leaves gradients: the tensor, or its cast to the type that the
+ *     model reads it in
  */
-record Place(Parameter parameter, Tensor tensor, long start, Tensor cast) {
+record Place(Parameter parameter, long start, Tensor tensor, Tensor leaf) {
     Tensor in(Tensor whole_WxS) {
         return whole_WxS.narrow(0, start, parameter.numel());
     }
 
-    /** Where autograd leaves gradients. */
-    List<Tensor> leaves() {
-        return cast == null ? List.of(tensor) : List.of(tensor, cast);
+    boolean isCast() {
+        return leaf != tensor;
     }
 
     /** Takes the memory away. */
     void drop() {
         parameter.absent("the model is sharded, and only Fsdp.gather() brings all of it together");
-        parameter.release();
-        leaves().forEach(Storages::drop);
+        Storages.drop(tensor);
+        if (isCast()) {
+            parameter.release();
+            Storages.drop(leaf);
+        }
     }
 
-    /** Puts the parameter into the whole: as float32, and in the type of the computation. */
-    void lend(Tensor whole_WxS, Tensor gathered_WxS) {
-        Storages.lend(tensor, in(whole_WxS));
-        if (cast != null) {
-            Storages.lend(cast, in(gathered_WxS));
-            parameter.hold(cast);
+    /** Puts the parameter into the whole, which is float32 or of the type that the model reads it in. */
+    void lend(Tensor whole_WxS) {
+        if (Tensors.type(whole_WxS) == Tensors.type(tensor)) {
+            Storages.lend(tensor, in(whole_WxS));
+            parameter.absent(null);
+        } else {
+            Storages.lend(leaf, in(whole_WxS));
+            parameter.hold(leaf);
+            parameter.absent("the model is sharded, and gathers of it only what Parameter.as() returns");
         }
-        parameter.absent(null);
     }
 
     void close() {
         tensor.close();
-        if (cast != null) {
-            cast.close();
+        if (isCast()) {
+            leaf.close();
         }
     }
 }

@@ -14,8 +14,9 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Parameters that are gathered and freed together. One after the other and padded to W·S elements they are one whole, of
- * which each of W ranks keeps S. The model's own tensors have memory only while the whole is there.
+ * Parameters that are gathered and freed together, in the one type that the model reads all of them in. One after the other
+ * and padded to W·S elements they are one whole, of which each of W ranks keeps S, in float32. The model's own tensors have
+ * memory only while the whole is there.
  */
 final class Unit implements AutoCloseable {
     private final String name;
@@ -27,16 +28,15 @@ final class Unit implements AutoCloseable {
     private final List<Shard> shards = new ArrayList<>();
     private final Tensor values_S;
     private final Gradients gradients;
-    private Tensor gathered_WxS; // in the type of the computation
-    private Tensor whole_WxS; // the same in float32, as the model has its parameters
+    private Tensor whole_WxS;
     private Handle gathering;
 
-    /** Takes the parameters' values, one after the other, and their memory. */
-    Unit(String name, Collectives ranks, Device device, ScalarType type, List<Parameter> parameters) {
+    /** Takes the values of parameters of one type, one after the other, and their memory. */
+    Unit(String name, Collectives ranks, Device device, List<Parameter> parameters) {
         this.name = name;
         this.ranks = ranks;
         this.device = device;
-        this.type = type;
+        type = parameters.get(0).dtype().scalarType();
         long length = parameters.stream().mapToLong(Parameter::numel).sum();
         S = (length + ranks.world() - 1) / ranks.world();
         try (var scope = Scope.open()) {
@@ -48,8 +48,8 @@ final class Unit implements AutoCloseable {
             try (var scope = Scope.open();
                     var off = Grad.off()) {
                 takeShard(parameter, start);
-                Tensor cast = type == ScalarType.Float ? null : cast(parameter);
-                var place = new Place(parameter, Scope.keep(new Tensor(parameter.tensor())), start, cast);
+                Tensor tensor = Scope.keep(new Tensor(parameter.tensor()));
+                var place = new Place(parameter, start, tensor, type == ScalarType.Float ? tensor : cast(tensor));
                 place.drop();
                 places.add(place);
             }
@@ -70,9 +70,9 @@ final class Unit implements AutoCloseable {
                 Scope.keep(gradients.sum_S().narrow(0, at, length))));
     }
 
-    /** A leaf for a parameter in the type of the computation, which receives the gradients. */
-    private Tensor cast(Parameter parameter) {
-        Tensor cast = Scope.keep(parameter.tensor().to(type));
+    /** A leaf for a parameter in the type that the model reads it in, which receives the gradients. */
+    private Tensor cast(Tensor tensor) {
+        Tensor cast = Scope.keep(tensor.to(type));
         cast.set_requires_grad(true);
         return cast;
     }
@@ -96,14 +96,24 @@ final class Unit implements AutoCloseable {
 
     /** Whether it is there or on its way. */
     boolean isGathered() {
-        return gathered_WxS != null;
+        return whole_WxS != null;
     }
 
+    /** For the model's walk: in the type that it reads the parameters in. */
     void startGather() {
+        startGather(type);
+    }
+
+    /** For whoever wants the parameters as they are. */
+    void startGatherFloat32() {
+        startGather(ScalarType.Float);
+    }
+
+    private void startGather(ScalarType type) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            gathered_WxS = Scope.keep(Tensors.empty(device, type, S * ranks.world()));
-            gathering = ranks.allGather(gathered_WxS, values_S.to(type));
+            whole_WxS = Scope.keep(Tensors.empty(device, type, S * ranks.world()));
+            gathering = ranks.allGather(whole_WxS, values_S.to(type));
         }
     }
 
@@ -116,8 +126,7 @@ final class Unit implements AutoCloseable {
         gathering = null;
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            whole_WxS = Scope.keep(gathered_WxS.to(ScalarType.Float));
-            places.forEach(place -> place.lend(whole_WxS, gathered_WxS));
+            places.forEach(place -> place.lend(whole_WxS));
         }
     }
 
@@ -128,10 +137,6 @@ final class Unit implements AutoCloseable {
             places.forEach(Place::drop);
             whole_WxS.close();
             whole_WxS = null;
-        }
-        if (gathered_WxS != null) {
-            gathered_WxS.close();
-            gathered_WxS = null;
         }
     }
 

@@ -3,6 +3,8 @@ package org.nanodo.distributed;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Timeline;
@@ -12,11 +14,11 @@ import org.nanodo.train.Residency;
 final class Units implements Residency {
     private final Fsdp.Options options;
     private final Timeline timeline;
-    private final Unit root;
-    private final List<Unit> blocks = new ArrayList<>();
+    private final List<Unit> root;
+    private final List<List<Unit>> blocks = new ArrayList<>();
     private int batchesLeft;
     private boolean reduces;
-    private Unit reducing;
+    private List<Unit> reducing = List.of();
     private long gathered;
     private long reduced;
     private String computing;
@@ -27,25 +29,30 @@ final class Units implements Residency {
         this.timeline = options.timeline();
         var inBlocks = new HashSet<Parameter>();
         model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
-        root = unit(
+        root = units(
                 "root",
                 model,
                 model.parameters().stream()
                         .filter(parameter -> !inBlocks.contains(parameter))
                         .toList());
         for (int i = 0; i < model.blocks().size(); i++) {
-            blocks.add(unit("block " + i, model, model.blocks().get(i).parameters()));
+            blocks.add(units("block " + i, model, model.blocks().get(i).parameters()));
         }
     }
 
-    private Unit unit(String name, LanguageModel model, List<Parameter> parameters) {
-        return new Unit(
-                name, options.ranks(), model.device(), model.config().dtype().scalarType(), parameters);
+    /** One for each type that the model reads some of the parameters in. */
+    private List<Unit> units(String name, LanguageModel model, List<Parameter> parameters) {
+        return parameters.stream()
+                .collect(Collectors.groupingBy(Parameter::dtype, TreeMap::new, Collectors.toList()))
+                .values()
+                .stream()
+                .map(alike -> new Unit(name, options.ranks(), model.device(), alike))
+                .toList();
     }
 
     List<Unit> all() {
-        var all = new ArrayList<>(List.of(root));
-        all.addAll(blocks);
+        var all = new ArrayList<>(root);
+        blocks.forEach(all::addAll);
         return all;
     }
 
@@ -69,13 +76,17 @@ final class Units implements Residency {
             unit.gradients().clear();
             unit.free();
         });
-        reducing = null;
+        reducing = List.of();
         batchesLeft = 0;
         computing = null;
     }
 
     Fsdp.Gathered gatherAll() {
-        all().forEach(this::startGather);
+        for (Unit unit : all()) {
+            unit.free(); // what a walk may have left there is in the type of the computation
+            unit.startGatherFloat32();
+            gathered += unit.traffic();
+        }
         all().forEach(Unit::finishGather);
         return () -> all().forEach(Unit::free);
     }
@@ -84,18 +95,18 @@ final class Units implements Residency {
     public void enter(int unit, Pass pass) {
         endSpan();
         if (unit == ROOT && pass == Pass.BACKWARD) {
-            root.gradients().lend();
+            root.forEach(part -> part.gradients().lend());
         } else {
-            startGather(unit(unit));
+            startGather(unit);
         }
         int next = pass == Pass.FORWARD ? unit + 1 : unit == ROOT ? blocks.size() - 1 : unit - 1;
         if (options.prefetch() && next >= 0 && next < blocks.size()) {
-            startGather(blocks.get(next)); // behind this one
+            startGather(next); // behind this one
         }
         long waiting = System.nanoTime();
-        unit(unit).finishGather();
-        timeline.span("wait", "gather " + unit(unit).name(), waiting);
-        computing = unit(unit).name() + (pass == Pass.FORWARD ? " forward" : " backward");
+        parts(unit).forEach(Unit::finishGather);
+        timeline.span("wait", "gather " + name(unit), waiting);
+        computing = name(unit) + (pass == Pass.FORWARD ? " forward" : " backward");
         since = System.nanoTime();
     }
 
@@ -107,7 +118,7 @@ final class Units implements Residency {
         } else if (unit == ROOT) {
             all().forEach(Unit::free);
         } else if (options.reshardAfterForward()) {
-            unit(unit).free();
+            parts(unit).forEach(Unit::free);
         }
     }
 
@@ -115,41 +126,45 @@ final class Units implements Residency {
     private void leaveBackward(int unit) {
         if (unit == ROOT) {
             finishReduce();
-            root.gradients().takeBack();
+            root.forEach(part -> part.gradients().takeBack());
             startReduce(root);
             finishReduce();
             if (batchesLeft == 0) {
-                root.free();
+                root.forEach(Unit::free);
             }
         } else {
-            unit(unit).free();
+            parts(unit).forEach(Unit::free);
             finishReduce(); // of the block after this, so that the memory of one block's is enough
-            unit(unit).gradients().collect();
-            startReduce(unit(unit));
+            parts(unit).forEach(part -> part.gradients().collect());
+            startReduce(parts(unit));
         }
     }
 
-    private void startGather(Unit unit) {
-        if (!unit.isGathered()) {
-            unit.startGather();
-            gathered += unit.traffic();
+    private void startGather(int unit) {
+        for (Unit part : parts(unit)) {
+            if (!part.isGathered()) {
+                part.startGather();
+                gathered += part.traffic();
+            }
         }
     }
 
-    private void startReduce(Unit unit) {
+    private void startReduce(List<Unit> parts) {
         if (reduces) {
-            unit.gradients().startReduce();
-            reduced += unit.traffic();
-            reducing = unit;
+            for (Unit part : parts) {
+                part.gradients().startReduce();
+                reduced += part.traffic();
+            }
+            reducing = parts;
         }
     }
 
     private void finishReduce() {
-        if (reducing != null) {
+        if (!reducing.isEmpty()) {
             long waiting = System.nanoTime();
-            reducing.gradients().finishReduce();
-            timeline.span("wait", "reduce " + reducing.name(), waiting);
-            reducing = null;
+            reducing.forEach(part -> part.gradients().finishReduce());
+            timeline.span("wait", "reduce " + reducing.get(0).name(), waiting);
+            reducing = List.of();
         }
     }
 
@@ -160,7 +175,11 @@ final class Units implements Residency {
         }
     }
 
-    private Unit unit(int unit) {
+    private String name(int unit) {
+        return parts(unit).get(0).name();
+    }
+
+    private List<Unit> parts(int unit) {
         return unit == ROOT ? root : blocks.get(unit);
     }
 }

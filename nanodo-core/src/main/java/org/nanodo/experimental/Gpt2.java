@@ -18,6 +18,7 @@ import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Dtype;
 
 /**
  * GPT-2 (Radford et al. 2019): the default model with biases, one matrix for queries, keys and values, and an initialisation
@@ -51,8 +52,9 @@ public final class Gpt2 implements LanguageModel {
         this.config = config.sizes();
         this.device = device;
         long D = this.config.D();
-        embed_VxD = parameter(source, "transformer.wte.weight", Init.gaussian(0.02), this.config.V(), D);
-        positions_LxD = parameter(source, "transformer.wpe.weight", Init.gaussian(0.02), this.config.L(), D);
+        embed_VxD = parameter(source, "transformer.wte.weight", Dtype.FLOAT32, Init.gaussian(0.02), this.config.V(), D);
+        positions_LxD =
+                parameter(source, "transformer.wpe.weight", Dtype.FLOAT32, Init.gaussian(0.02), this.config.L(), D);
         for (int i = 0; i < this.config.N(); i++) {
             blocks.add(new Block(source, "transformer.h." + i + "."));
         }
@@ -139,8 +141,8 @@ public final class Gpt2 implements LanguageModel {
         private final Parameter bias_N;
 
         Layer(Init.Source source, String name, double deviation, long M, long N) {
-            weight_MxN = parameter(source, name + ".weight", Init.gaussian(deviation), M, N);
-            bias_N = parameter(source, name + ".bias", Init.zeros(), N);
+            weight_MxN = parameter(source, name + ".weight", config.dtype(), Init.gaussian(deviation), M, N);
+            bias_N = parameter(source, name + ".bias", config.dtype(), Init.zeros(), N);
         }
 
         Tensor of(Tensor x_BxLxM) {
@@ -154,8 +156,8 @@ public final class Gpt2 implements LanguageModel {
         private final Parameter bias_D;
 
         Norm(Init.Source source, String name) {
-            scale_D = parameter(source, name + ".weight", Init.ones(), config.D());
-            bias_D = parameter(source, name + ".bias", Init.zeros(), config.D());
+            scale_D = parameter(source, name + ".weight", Dtype.FLOAT32, Init.ones(), config.D());
+            bias_D = parameter(source, name + ".bias", Dtype.FLOAT32, Init.zeros(), config.D());
         }
 
         Tensor of(Tensor x_BxLxD) {
@@ -170,8 +172,9 @@ public final class Gpt2 implements LanguageModel {
         }
     }
 
-    private Parameter parameter(Init.Source source, String name, Init init, long... shape) {
-        var parameter = new Parameter(name, shape, () -> source.get(name, init, shape));
+    /** @param dtype that it is read in */
+    private Parameter parameter(Init.Source source, String name, Dtype dtype, Init init, long... shape) {
+        var parameter = new Parameter(name, shape, dtype, () -> source.get(name, init, shape));
         parameters.add(parameter);
         return parameter;
     }

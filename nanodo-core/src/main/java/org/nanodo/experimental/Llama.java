@@ -21,6 +21,7 @@ import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Tensors;
 
 /**
@@ -46,12 +47,12 @@ public final class Llama implements LanguageModel {
         this.device = device;
         long V = this.config.V();
         long D = this.config.D();
-        embed_VxD = matrix(source, "model.embed_tokens.weight", V, D);
+        embed_VxD = embedding(source, "model.embed_tokens.weight", V, D);
         for (int i = 0; i < this.config.N(); i++) {
             blocks.add(new Block(source, "model.layers." + i + "."));
         }
-        outNorm_D = parameter(source, "model.norm.weight", Init.ones(), D);
-        outEmbed_VxD = own.tied() ? embed_VxD : matrix(source, "lm_head.weight", V, D);
+        outNorm_D = parameter(source, "model.norm.weight", Dtype.FLOAT32, Init.ones(), D);
+        outEmbed_VxD = own.tied() ? embed_VxD : embedding(source, "lm_head.weight", V, D);
     }
 
     /** A new model on the CPU. The same seed gives the same parameters on every device. */
@@ -97,12 +98,12 @@ public final class Llama implements LanguageModel {
             long F = config.F();
             long KDh = (long) Llama.this.own.kvHeads() * config.Dh();
             int before = parameters.size();
-            norm1_D = parameter(source, name + "input_layernorm.weight", Init.ones(), D);
+            norm1_D = parameter(source, name + "input_layernorm.weight", Dtype.FLOAT32, Init.ones(), D);
             query_HDhxD = matrix(source, name + "self_attn.q_proj.weight", D, D);
             key_KDhxD = matrix(source, name + "self_attn.k_proj.weight", KDh, D);
             value_KDhxD = matrix(source, name + "self_attn.v_proj.weight", KDh, D);
             out_DxHDh = matrix(source, name + "self_attn.o_proj.weight", D, D);
-            norm2_D = parameter(source, name + "post_attention_layernorm.weight", Init.ones(), D);
+            norm2_D = parameter(source, name + "post_attention_layernorm.weight", Dtype.FLOAT32, Init.ones(), D);
             gate_FxD = matrix(source, name + "mlp.gate_proj.weight", F, D);
             up_FxD = matrix(source, name + "mlp.up_proj.weight", F, D);
             down_DxF = matrix(source, name + "mlp.down_proj.weight", D, F);
@@ -185,12 +186,17 @@ public final class Llama implements LanguageModel {
         return Linear.of(x_BxLxM, weight_NxM.as(config.dtype()).t());
     }
 
-    private Parameter matrix(Init.Source source, String name, long rows, long columns) {
-        return parameter(source, name, Init.gaussian(0.02), rows, columns);
+    private Parameter embedding(Init.Source source, String name, long V, long D) {
+        return parameter(source, name, Dtype.FLOAT32, Init.gaussian(0.02), V, D);
     }
 
-    private Parameter parameter(Init.Source source, String name, Init init, long... shape) {
-        var parameter = new Parameter(name, shape, () -> source.get(name, init, shape));
+    private Parameter matrix(Init.Source source, String name, long rows, long columns) {
+        return parameter(source, name, config.dtype(), Init.gaussian(0.02), rows, columns);
+    }
+
+    /** @param dtype that it is read in */
+    private Parameter parameter(Init.Source source, String name, Dtype dtype, Init init, long... shape) {
+        var parameter = new Parameter(name, shape, dtype, () -> source.get(name, init, shape));
         parameters.add(parameter);
         return parameter;
     }

@@ -20,7 +20,7 @@ final class Decoder implements AutoCloseable {
     private final LanguageModel model;
     private final int capacity;
     private final List<Cache> caches = new ArrayList<>();
-    private final List<Parameter> held = new ArrayList<>();
+    private final Casts casts;
     private int[] padding_B;
     private int length;
     private Tensor positions_BxL;
@@ -31,13 +31,7 @@ final class Decoder implements AutoCloseable {
         this.model = model;
         this.capacity = capacity;
         try (var off = Grad.off()) {
-            for (Parameter parameter : model.parameters()) {
-                parameter.hold(model.config().dtype());
-                held.add(parameter);
-            }
-        } catch (RuntimeException e) {
-            close();
-            throw e;
+            casts = Casts.of(model);
         }
         for (int i = 0; i < model.blocks().size(); i++) {
             caches.add(new Cache());
@@ -153,7 +147,6 @@ final class Decoder implements AutoCloseable {
     public void close() {
         caches.forEach(Cache::close);
         caches.clear();
-        held.forEach(Parameter::release);
-        held.clear();
+        casts.close();
     }
 }

@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Dtype;
 
 /** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
 public final class DecoderModel implements LanguageModel {
@@ -90,13 +91,13 @@ public final class DecoderModel implements LanguageModel {
             long F = config.F();
             int before = parameters.size();
             norm1_D = parameter(source, name + "norm1", Init.ones(), D);
-            query_DxHxDh = parameter(source, name + "query", Init.xavierUniform(D, D), D, H, Dh);
-            key_DxHxDh = parameter(source, name + "key", Init.xavierUniform(D, D), D, H, Dh);
-            value_DxHxDh = parameter(source, name + "value", Init.xavierUniform(D, D), D, H, Dh);
-            out_HxDhxD = parameter(source, name + "attn_out", Init.xavierUniform(D, D), H, Dh, D);
+            query_DxHxDh = kernel(source, name + "query", Init.xavierUniform(D, D), D, H, Dh);
+            key_DxHxDh = kernel(source, name + "key", Init.xavierUniform(D, D), D, H, Dh);
+            value_DxHxDh = kernel(source, name + "value", Init.xavierUniform(D, D), D, H, Dh);
+            out_HxDhxD = kernel(source, name + "attn_out", Init.xavierUniform(D, D), H, Dh, D);
             norm2_D = parameter(source, name + "norm2", Init.ones(), D);
-            up_DxF = parameter(source, name + "mlp_in", Init.xavierUniform(D, F), D, F);
-            down_FxD = parameter(source, name + "mlp_out", Init.xavierUniform(F, D), F, D);
+            up_DxF = kernel(source, name + "mlp_in", Init.xavierUniform(D, F), D, F);
+            down_FxD = kernel(source, name + "mlp_out", Init.xavierUniform(F, D), F, D);
             own = List.copyOf(parameters.subList(before, parameters.size()));
         }
 
@@ -150,8 +151,18 @@ public final class DecoderModel implements LanguageModel {
                 .to(config.dtype().scalarType());
     }
 
+    /** One that is read in float32. */
     private Parameter parameter(Init.Source source, String name, Init init, long... shape) {
-        var parameter = new Parameter(name, shape, () -> source.get(name, init, shape));
+        return parameter(source, name, Dtype.FLOAT32, init, shape);
+    }
+
+    /** One that is read in the type of the computation. */
+    private Parameter kernel(Init.Source source, String name, Init init, long... shape) {
+        return parameter(source, name, config.dtype(), init, shape);
+    }
+
+    private Parameter parameter(Init.Source source, String name, Dtype dtype, Init init, long... shape) {
+        var parameter = new Parameter(name, shape, dtype, () -> source.get(name, init, shape));
         parameters.add(parameter);
         return parameter;
     }

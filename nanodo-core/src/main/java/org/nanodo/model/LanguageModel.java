@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.function.IntFunction;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
@@ -103,12 +102,10 @@ public interface LanguageModel extends AutoCloseable {
     }
 
     /**
-     * Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. A bfloat16 model multiplies in bfloat16 here too, where
-     * NanoDO multiplies in float32, at twice the time.
+     * Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. {@link Head} tells what they are multiplied in.
      */
     default Tensor head(Tensor y_BxLxD) {
-        Tensor embed_VxD = outEmbed().as(config().dtype());
-        return Linear.of(outNorm(y_BxLxD), embed_VxD.t()).to(ScalarType.Float);
+        return Head.logits(outNorm(y_BxLxD), outEmbed().as(Head.dtype(this)));
     }
 
     /**

@@ -20,6 +20,7 @@ public final class Parameter implements AutoCloseable {
     private final long[] shape;
     private final long[] wholeShape;
     private final long start;
+    private final Dtype dtype;
     private final Supplier<Tensor> initial;
     private Tensor tensor;
     private Tensor cast;
@@ -36,20 +37,29 @@ public final class Parameter implements AutoCloseable {
     }
 
     public Parameter(String name, Slice slice) {
-        this(name, slice.values().shape(), slice.shape(), slice.start(), slice::values);
+        this(name, slice.values().shape(), slice.shape(), slice.start(), Dtype.FLOAT32, slice::values);
         tensor = slice.values();
     }
 
     /** @param initial makes the values when they are first asked for: whoever shards a model asks for one at a time */
     public Parameter(String name, long[] shape, Supplier<Tensor> initial) {
-        this(name, shape, shape, 0, initial);
+        this(name, shape, Dtype.FLOAT32, initial);
     }
 
-    private Parameter(String name, long[] shape, long[] wholeShape, long start, Supplier<Tensor> initial) {
+    /**
+     * @param dtype the only type that the model reads it in. With any but float32 the model calls {@link #as} alone, never
+     *     {@link #tensor()}, and whoever shards it need not bring more than that: half the traffic and memory in bfloat16.
+     */
+    public Parameter(String name, long[] shape, Dtype dtype, Supplier<Tensor> initial) {
+        this(name, shape, shape, 0, dtype, initial);
+    }
+
+    private Parameter(String name, long[] shape, long[] wholeShape, long start, Dtype dtype, Supplier<Tensor> initial) {
         this.name = name;
         this.shape = shape.clone();
         this.wholeShape = wholeShape.clone();
         this.start = start;
+        this.dtype = dtype;
         this.initial = initial;
     }
 
@@ -64,6 +74,11 @@ public final class Parameter implements AutoCloseable {
     /** How many numbers it has. */
     public long numel() {
         return Arrays.stream(shape).reduce(1, (a, b) -> a * b);
+    }
+
+    /** The type that the model reads it in; its own values are float32 whatever this is. */
+    public Dtype dtype() {
+        return dtype;
     }
 
     /**
@@ -103,7 +118,7 @@ public final class Parameter implements AutoCloseable {
         if (dtype.scalarType() == ScalarType.Float) {
             return tensor();
         }
-        checkUsable();
+        checkOpen();
         return cast != null && (castRecords || !GradMode.is_enabled()) ? handle(cast) : tensor().to(dtype.scalarType());
     }
 
@@ -121,7 +136,10 @@ public final class Parameter implements AutoCloseable {
         holders++;
     }
 
-    /** Takes this for the tensor in the type of the computation, until {@link #release}; gradients then end there. */
+    /**
+     * Takes this for the tensor in the type of the computation, until {@link #release}, even where the tensor itself is
+     * {@link #absent}; gradients then end there.
+     */
     public synchronized void hold(Tensor cast) {
         freeCast();
         this.cast = Scope.keep(new Tensor(cast));

@@ -10,7 +10,10 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Batch;
 import org.nanodo.model.Attention;
+import org.nanodo.model.Casts;
+import org.nanodo.model.Head;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Linear;
 import org.nanodo.model.ModelUse;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Grad;
@@ -36,7 +39,7 @@ public final class SingleDevice implements Engine {
     private final LanguageModel model;
     private final Residency residency;
     private final int chunk;
-    private final List<Parameter> held = new ArrayList<>();
+    private Casts casts; // until the gradients are cleared
 
     SingleDevice(LanguageModel model) {
         this(model, Residency.ALWAYS);
@@ -63,11 +66,8 @@ public final class SingleDevice implements Engine {
     public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
-        if (residency == Residency.ALWAYS && held.isEmpty()) {
-            for (Parameter parameter : parameters()) { // until the gradients are cleared
-                parameter.hold(model.config().dtype());
-                held.add(parameter);
-            }
+        if (residency == Residency.ALWAYS && casts == null) {
+            casts = Casts.of(model);
         }
         try (var scope = Scope.open()) {
             // All that is copied to the device goes there before it is busy: a copy waits for what came before.
@@ -136,7 +136,9 @@ public final class SingleDevice implements Engine {
         long T = targets_T.numel();
         Tensor x_TxD = x_BxLxD.detach().flatten(0, 1);
         Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
-        Tensor embed_VxD = model.outEmbed().as(model.config().dtype()).detach();
+        ScalarType type = model.config().dtype().scalarType();
+        Tensor embed_VxD = model.outEmbed().as(Head.dtype(model)).detach();
+        Tensor rounded_VxD = embed_VxD.to(type);
         Tensor gradient_VxD = outEmbedGradient();
         Tensor sum = Tensors.zeros(model.device());
         for (long start = 0; start < T; start += chunk) {
@@ -144,8 +146,7 @@ public final class SingleDevice implements Engine {
                 long length = Math.min(chunk, T - start);
                 Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
                 Tensor y_CxD = model.outNorm(x_CxD);
-                Tensor logits_CxV =
-                        Tensors.leaf(y_CxD.detach().matmul(embed_VxD.t()).to(ScalarType.Float));
+                Tensor logits_CxV = Tensors.leaf(logits(y_CxD.detach(), embed_VxD));
                 Tensor chunkSum =
                         loss.sum(logits_CxV, targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
                 clock.lap(Phase.FORWARD);
@@ -154,15 +155,21 @@ public final class SingleDevice implements Engine {
                 // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk.
                 // So would a product in bfloat16, which with its conversion takes as long as this one.
                 gradient_VxD.addmm_(dLogits_CxV.t(), y_CxD.detach().to(ScalarType.Float));
-                backward(
-                        y_CxD,
-                        dLogits_CxV.to(model.config().dtype().scalarType()).matmul(embed_VxD));
+                // Rounded, unlike the forward product: in float32 it takes longer and brings the loss no nearer.
+                backward(y_CxD, Linear.of(dLogits_CxV.to(type), rounded_VxD));
                 gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
                 sum.add_(chunkSum.detach());
                 clock.lap(Phase.BACKWARD);
             }
         }
         return sum;
+    }
+
+    /** By the kernels for a forward pass alone, since the backward pass is by hand. */
+    private static Tensor logits(Tensor y_CxD, Tensor embed_VxD) {
+        try (var off = Grad.off()) {
+            return Head.logits(y_CxD, embed_VxD);
+        }
     }
 
     @Override
@@ -216,8 +223,10 @@ public final class SingleDevice implements Engine {
 
     @Override
     public void clearGradients() {
-        held.forEach(Parameter::release);
-        held.clear();
+        if (casts != null) {
+            casts.close();
+            casts = null;
+        }
         for (Parameter parameter : parameters()) {
             if (parameter != model.outEmbed()) {
                 parameter.tensor().mutable_grad().reset();
