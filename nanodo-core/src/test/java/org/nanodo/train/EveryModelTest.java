@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
@@ -135,6 +136,34 @@ class EveryModelTest {
                                 model.parameters().get(i).tensor().grad()))
                         .as(parameter.name())
                         .isBetween(1e-5, 6e-2);
+            }
+        }
+    }
+
+    /** Law 10 in bfloat16, whose logits have more digits than bfloat16 has, as NanoDO's do, unless they are asked not to. */
+    @ParameterizedTest
+    @MethodSource("org.nanodo.model.ModelFactory#names")
+    void trainingEvaluationAndInferenceHaveOneBfloat16Head(String kind) throws Exception {
+        for (Dtype dtype : List.of(Dtype.BFLOAT16, Dtype.BFLOAT16_HEAD)) {
+            try (var scope = Scope.open();
+                    var batches = TrainerTest.DATA.iterator();
+                    var model = create(kind, config(dtype, false), 1)) {
+                Batch batch = batches.next();
+                int T = batch.B() * batch.L();
+                Tensor logits_TxV = model.forward(Tensors.ids(Device.cpu(), batch.inputs_BxL(), batch.B(), batch.L()))
+                        .flatten(0, 1);
+                boolean rounded =
+                        logits_TxV.to(ScalarType.BFloat16).to(ScalarType.Float).equal(logits_TxV);
+                assertThat(rounded).isEqualTo(dtype == Dtype.BFLOAT16_HEAD);
+                float[] losses = new SingleDevice(model).tokenLosses(batch);
+                double sum = 0;
+                for (int i = 0; i < T; i++) {
+                    sum += losses[i] * batch.weights_BxL()[i];
+                }
+                Tensor targets_T = Tensors.ids(Device.cpu(), batch.targets_BxL(), T);
+                assertThat(Tensors.toFloats(Loss.tokenCrossEntropy(logits_TxV, targets_T)))
+                        .isEqualTo(losses);
+                assertThat(lossAndGradients(model, batch).item_double()).isCloseTo(sum, within(sum * 1e-6));
             }
         }
     }
