@@ -56,8 +56,7 @@ public interface Loss {
 
     /** Negative log-likelihood of the targets, in nats. */
     static Loss crossEntropy() {
-        return (logits_TxV, targets_T, weights_T) ->
-                tokenCrossEntropy(logits_TxV, targets_T).mul(weights_T).sum();
+        return new CrossEntropy();
     }
 
     /** Cross-entropy a token, in nats. */

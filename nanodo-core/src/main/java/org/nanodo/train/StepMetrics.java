@@ -14,14 +14,14 @@ final class StepMetrics {
     /**
      * A step's numbers, some still on the device: reading them at once would wait for it.
      *
-     * @param sums_6 loss, weight, ranks that want to stop, that have written a checkpoint, that have failed to, and norm of the gradient
+     * @param sums_7 loss, cross-entropy, weight, ranks that want to stop, that have written a checkpoint, that have failed to, and norm of the gradient
      * @param internal of {@link InternalMetrics}, or null
      */
-    record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums_6, Tensor internal)
+    record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums_7, Tensor internal)
             implements AutoCloseable {
         @Override
         public void close() {
-            sums_6.close();
+            sums_7.close();
             if (internal != null) {
                 internal.close();
             }
@@ -63,14 +63,16 @@ final class StepMetrics {
     }
 
     /**
-     * @param loss in nats a token
+     * @param loss that is minimised, a token
+     * @param crossEntropy alone, in nats a token
      * @param norm of the mean's gradient
      * @param tokens targets in the batch, over all ranks
      */
-    Metrics of(Pending step, double loss, double norm, double tokens) {
+    Metrics of(Pending step, double loss, double crossEntropy, double norm, double tokens) {
         var values = new LinkedHashMap<String, Double>();
         values.put("train_loss", loss);
-        values.put("train_perplexity", Math.min(Math.exp(loss), 1e4));
+        values.put("log_perplexity", crossEntropy);
+        values.put("train_perplexity", Math.min(Math.exp(crossEntropy), 1e4));
         values.put("learning_rate", step.learningRate);
         values.put("grads/all/norm", norm);
         values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));

@@ -44,6 +44,7 @@ public final class Trainer implements AutoCloseable {
     private final BatchIterator batches;
     private final Together together;
     private final Checkpoints checkpoints;
+    private final MeasuredLoss loss;
     private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
     private final InternalMetrics internals;
     private final StepMetrics stepMetrics;
@@ -72,6 +73,7 @@ public final class Trainer implements AutoCloseable {
         options.evaluators.values().forEach(evaluator -> evaluator.data().shard(ranks.rank(), ranks.world()));
         optimizer = options.optimizer.start(engine.parameters(), ranks);
         together = new Together(ranks, model.device());
+        loss = new MeasuredLoss(options.loss, model.device());
         broken = Tensors.zeros(model.device());
         internals = new InternalMetrics(model, engine, options.internalSteps);
         stepMetrics = new StepMetrics(options, options.peakFlops * ranks.world(), internals);
@@ -273,22 +275,23 @@ public final class Trainer implements AutoCloseable {
             float[] saved = checkpoints.progress();
             float[] mine = {(float) batch.weight(), stopping ? 1 : 0, saved[0], saved[1]};
             Tensor mine_4 = Tensors.floats(model.device(), mine, 4);
-            Tensor loss = Tensors.zeros(model.device());
+            Tensor sum = Tensors.zeros(model.device());
+            loss.reset();
             int rows = batch.B() / options.microBatches;
             engine.begin(options.microBatches);
             for (int from = 0; from < batch.B(); from += rows) {
                 seedRandomNumbers(from / rows);
                 try (var on = Grad.on()) {
-                    loss = engine.lossAndGradients(batch.rows(from, from + rows), options.loss, clock)
-                            .add_(loss);
+                    sum = engine.lossAndGradients(batch.rows(from, from + rows), loss, clock)
+                            .add_(sum);
                 }
             }
-            Tensor sums_5 = torch.cat(new TensorVector(loss.view(1), mine_4), 0);
-            ranks.allReduce(sums_5).await();
-            Tensor weight = sums_5.select(0, 1);
+            Tensor sums_6 = torch.cat(new TensorVector(sum.view(1), loss.crossEntropy_1(), mine_4), 0);
+            ranks.allReduce(sums_6).await();
+            Tensor weight = sums_6.select(0, 2);
             weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
             Tensor norm = engine.globalNorm();
-            Tensor notFinite = torch.isfinite(norm.add(sums_5.select(0, 0))).logical_not();
+            Tensor notFinite = torch.isfinite(norm.add(sums_6.select(0, 0))).logical_not();
             broken.logical_or_(notFinite);
             // Gradients are of the summed loss: dividing by the weight makes them the mean's, dividing by more clips
             // them.
@@ -299,8 +302,8 @@ public final class Trainer implements AutoCloseable {
                         "The schedule gives a learning rate of " + learningRate + " at step " + step);
             }
             Tensor internal = update(learningRate, gradScale);
-            Tensor sums_6 = Scope.keep(torch.cat(new TensorVector(sums_5, norm.view(1)), 0));
-            return new Pending(step + 1, learningRate, clock.read(), sums_6, internal);
+            Tensor sums_7 = Scope.keep(torch.cat(new TensorVector(sums_6, norm.view(1)), 0));
+            return new Pending(step + 1, learningRate, clock.read(), sums_7, internal);
         }
     }
 
@@ -338,17 +341,17 @@ public final class Trainer implements AutoCloseable {
             return;
         }
         try (done) {
-            float[] sums = Tensors.toFloats(done.sums_6());
-            double weight = sums[1];
+            float[] sums = Tensors.toFloats(done.sums_7());
+            double weight = sums[2];
             double loss = sums[0] / weight;
-            double norm = sums[5] / weight;
-            allStop |= sums[2] > 0;
+            double norm = sums[6] / weight;
+            allStop |= sums[3] > 0;
             if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
                 step = done.step() - 1;
                 throw new DivergedException(done.step(), loss, norm);
             }
-            checkpoints.hear(sums[3], sums[4]);
-            tell(stepMetrics.of(done, loss, norm, weight));
+            checkpoints.hear(sums[4], sums[5]);
+            tell(stepMetrics.of(done, loss, sums[1] / weight, norm, weight));
         }
     }
 
@@ -448,6 +451,7 @@ public final class Trainer implements AutoCloseable {
         optimizer.close();
         internals.close();
         broken.close();
+        loss.close();
         options.writers.forEach(MetricWriter::close);
     }
 }

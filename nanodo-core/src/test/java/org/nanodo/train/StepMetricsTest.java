@@ -21,6 +21,7 @@ import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Tensors;
 
 class StepMetricsTest {
@@ -162,18 +163,36 @@ class StepMetricsTest {
         }
     }
 
+    /** Of the cross-entropy alone, whatever is minimised: a penalty is no part of it, whatever chunks and micro-batches do. */
+    @Test
+    void perplexityIsOfTheCrossEntropy() throws Exception {
+        var plain = new ArrayList<Metrics>();
+        var penalised = new ArrayList<Metrics>();
+        train(plain, 1, trainer -> trainer);
+        train(penalised, 1, trainer -> trainer.accumulate(2)
+                .loss((logits_TxV, targets_T, weights_T) -> Loss.crossEntropy()
+                        .sum(logits_TxV, targets_T, weights_T)
+                        .add(weights_T.sum())));
+        double crossEntropy = plain.get(0).get("train_loss");
+        assertThat(plain.get(0).get("log_perplexity")).isEqualTo(crossEntropy);
+        assertThat(penalised.get(0).get("train_loss")).isCloseTo(crossEntropy + 1, within(1e-5));
+        assertThat(penalised.get(0).get("log_perplexity")).isCloseTo(crossEntropy, within(1e-5));
+        assertThat(penalised.get(0).get("train_perplexity")).isCloseTo(Math.exp(crossEntropy), within(1e-2));
+        assertThat(plain.get(0).has("mfu")).isFalse();
+    }
+
     @Test
     void perplexityIsCapped() throws Exception {
         var metrics = new ArrayList<Metrics>();
-        train(
-                metrics,
-                1,
-                trainer -> trainer.loss((logits_TxV, targets_T, weights_T) -> Loss.crossEntropy()
-                        .sum(logits_TxV, targets_T, weights_T)
-                        .mul(new Scalar(10))));
-        assertThat(metrics.get(0).get("train_loss")).isGreaterThan(Math.log(1e4));
+        try (var model = DecoderModel.create(config(false), 1);
+                var trainer = builder(model, 1).listen(metrics::add).build()) {
+            try (var off = Grad.off()) {
+                model.outEmbed().tensor().mul_(new Scalar(100)); // so that each token predicts itself
+            }
+            trainer.run();
+        }
+        assertThat(metrics.get(0).get("log_perplexity")).isGreaterThan(Math.log(1e4));
         assertThat(metrics.get(0).get("train_perplexity")).isEqualTo(1e4);
-        assertThat(metrics.get(0).has("mfu")).isFalse();
     }
 
     /** Of an epoch whose last batch has rows with little and with no text: each micro-batch weighs as its tokens do. */
