@@ -113,7 +113,7 @@ class ConfigReaderTest {
                 "metric_writers=log | it has to be a list",
                 "opt.lr=1 | There is no key \"opt.lr\" in a config: there are [",
                 "seed=null | \"seed\" does not fit in a config",
-                "model.dtype=float16 | \"float16\" is none of [float32, bfloat16]",
+                "model.dtype=float16 | \"float16\" is none of [float32, bfloat16, bfloat16_head]",
                 "metric_writers=[\"lg\"] | \"lg\" is none of [log, json_lines, tensorboard]",
                 "opt.b1.x=1 | b1 has no keys below it",
                 "batch_size=0 | In a config, batch_size is 0, it has to be positive",
