@@ -4,30 +4,12 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
-import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 
 /** What is told of each training step, by NanoDO's names. */
 final class StepMetrics {
-    /**
-     * A step's numbers, some still on the device: reading them at once would wait for it.
-     *
-     * @param sums_7 loss, cross-entropy, weight, ranks that want to stop, that have written a checkpoint, that have failed to, and norm of the gradient
-     * @param internal of {@link InternalMetrics}, or null
-     */
-    record Pending(long step, double learningRate, Map<String, Double> seconds, Tensor sums_7, Tensor internal)
-            implements AutoCloseable {
-        @Override
-        public void close() {
-            sums_7.close();
-            if (internal != null) {
-                internal.close();
-            }
-        }
-    }
-
     private static final Set<String> SPEED = Set.of("steps_per_sec", "tokens_per_sec", "mfu", "uptime");
 
     private final LanguageModel model;
@@ -62,41 +44,38 @@ final class StepMetrics {
         tokensSeen = tokens;
     }
 
-    /**
-     * @param loss that is minimised, a token
-     * @param crossEntropy alone, in nats a token
-     * @param norm of the mean's gradient
-     * @param tokens targets in the batch, over all ranks
-     */
-    Metrics of(Pending step, double loss, double crossEntropy, double norm, double tokens) {
+    /** @param sums of the step, over all ranks */
+    Metrics of(TrainStep.Started step, TrainStep.Sums sums) {
+        double tokens = sums.weight();
+        double norm = sums.norm() / tokens; // of the gradient of the mean
         var values = new LinkedHashMap<String, Double>();
-        values.put("train_loss", loss);
-        values.put("log_perplexity", crossEntropy);
-        values.put("train_perplexity", Math.min(Math.exp(crossEntropy), 1e4));
-        values.put("learning_rate", step.learningRate);
+        values.put("train_loss", sums.loss() / tokens);
+        values.put("log_perplexity", sums.crossEntropy() / tokens);
+        values.put("train_perplexity", Math.min(Math.exp(sums.crossEntropy() / tokens), 1e4));
+        values.put("learning_rate", step.learningRate());
         values.put("grads/all/norm", norm);
         values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
         values.put("train_ntokens", tokens);
-        values.put("train_fraction", (double) step.step / steps);
+        values.put("train_fraction", (double) step.step() / steps);
         tokensSeen += tokens;
         values.put("train_tokens_seen", tokensSeen);
         double positions = (double) data.batch() * data.length();
-        values.put("total_flops", model.flopsPerToken() * positions * step.step);
-        double seconds = step.seconds.values().stream().mapToDouble(s -> s).sum();
+        values.put("total_flops", model.flopsPerToken() * positions * step.step());
+        double seconds = step.seconds().values().stream().mapToDouble(s -> s).sum();
         values.put("tokens_per_sec", tokens / seconds);
         values.put("steps_per_sec", 1 / seconds);
         if (!Double.isNaN(peakFlops)) {
             values.put("mfu", model.flopsPerToken() * positions / seconds / peakFlops);
         }
-        values.putAll(step.seconds);
+        values.putAll(step.seconds());
         values.put("uptime", (System.nanoTime() - start) / 1e9);
-        if (step.step == 1) {
+        if (step.step() == 1) {
             countParameters(values);
         }
-        if (step.internal != null) {
-            internals.read(step.internal, tokens, step.learningRate).forEach(values::putIfAbsent);
+        if (step.internal() != null) {
+            internals.read(step.internal(), tokens, step.learningRate()).forEach(values::putIfAbsent);
         }
-        return new Metrics(step.step, values);
+        return new Metrics(step.step(), values);
     }
 
     private void countParameters(Map<String, Double> values) {

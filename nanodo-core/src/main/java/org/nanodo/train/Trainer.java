@@ -7,12 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.SplittableRandom;
 import java.util.TreeSet;
-import org.bytedeco.pytorch.Scalar;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch;
 import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.data.Batch;
 import org.nanodo.data.BatchIterator;
@@ -21,12 +16,9 @@ import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelUse;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Collectives;
-import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.NativeErrors;
-import org.nanodo.runtime.Scope;
-import org.nanodo.runtime.Tensors;
 import org.nanodo.train.StepClock.Phase;
-import org.nanodo.train.StepMetrics.Pending;
+import org.nanodo.train.TrainStep.Started;
 
 /**
  * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
@@ -44,16 +36,15 @@ public final class Trainer implements AutoCloseable {
     private final BatchIterator batches;
     private final Together together;
     private final Checkpoints checkpoints;
-    private final MeasuredLoss loss;
-    private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
     private final InternalMetrics internals;
+    private final TrainStep trainStep;
     private final StepMetrics stepMetrics;
     private final StepClock clock = new StepClock();
     private volatile long step;
     private volatile boolean stopping;
     private boolean allStop; // what the ranks have agreed on
     private boolean failed;
-    private Pending pending;
+    private Started pending;
     private final Set<String> evaluated = new TreeSet<>(); // the sets whose evaluation at this step was told
     private boolean unsaved = true; // whether a checkpoint of now would say more than the last one
     private Thread user; // of what only one thread at a time may call
@@ -73,9 +64,8 @@ public final class Trainer implements AutoCloseable {
         options.evaluators.values().forEach(evaluator -> evaluator.data().shard(ranks.rank(), ranks.world()));
         optimizer = options.optimizer.start(engine.parameters(), ranks);
         together = new Together(ranks, model.device());
-        loss = new MeasuredLoss(options.loss, model.device());
-        broken = Tensors.zeros(model.device());
         internals = new InternalMetrics(model, engine, options.internalSteps);
+        trainStep = new TrainStep(options, engine, optimizer, internals, clock);
         stepMetrics = new StepMetrics(options, options.peakFlops * ranks.world(), internals);
         batches = mine.iterator(); // starts threads: nothing that follows fails
         checkpoints = new Checkpoints(options, engine, optimizer, batches, together);
@@ -137,7 +127,7 @@ public final class Trainer implements AutoCloseable {
                 evaluated.clear();
                 evaluated.addAll(state.get().evaluated());
                 stepMetrics.tokensSeen(state.get().tokens());
-                Tensors.fill(broken, 0);
+                trainStep.mend();
             }
             return this;
         } catch (RuntimeException e) {
@@ -236,8 +226,8 @@ public final class Trainer implements AutoCloseable {
         while (step < options.steps && !stops() && batches.hasNext()) {
             Batch batch = batches.next();
             clock.lap(Phase.DATA);
-            Pending previous = pending;
-            pending = launch(batch);
+            Started previous = pending;
+            pending = trainStep.start(batch, step, stopping, checkpoints.progress());
             step++;
             evaluated.clear();
             unsaved = true;
@@ -267,96 +257,25 @@ public final class Trainer implements AutoCloseable {
         return ranks.world() == 1 ? stopping : allStop;
     }
 
-    /** Starts one step on the device and returns what to read of it later. */
-    private Pending launch(Batch batch) {
-        try (var scope = Scope.open();
-                var off = Grad.off()) {
-            checkIds(batch);
-            float[] saved = checkpoints.progress();
-            float[] mine = {(float) batch.weight(), stopping ? 1 : 0, saved[0], saved[1]};
-            Tensor mine_4 = Tensors.floats(model.device(), mine, 4);
-            Tensor sum = Tensors.zeros(model.device());
-            loss.reset();
-            int rows = batch.B() / options.microBatches;
-            engine.begin(options.microBatches);
-            for (int from = 0; from < batch.B(); from += rows) {
-                seedRandomNumbers(from / rows);
-                try (var on = Grad.on()) {
-                    sum = engine.lossAndGradients(batch.rows(from, from + rows), loss, clock)
-                            .add_(sum);
-                }
-            }
-            Tensor sums_6 = torch.cat(new TensorVector(sum.view(1), loss.crossEntropy_1(), mine_4), 0);
-            ranks.allReduce(sums_6).await();
-            Tensor weight = sums_6.select(0, 2);
-            weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
-            Tensor norm = engine.globalNorm();
-            Tensor notFinite = torch.isfinite(norm.add(sums_6.select(0, 0))).logical_not();
-            broken.logical_or_(notFinite);
-            // Gradients are of the summed loss: dividing by the weight makes them the mean's, dividing by more clips
-            // them.
-            Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(weight);
-            double learningRate = options.schedule.at(step);
-            if (!(learningRate >= 0 && learningRate < Double.POSITIVE_INFINITY)) {
-                throw new IllegalArgumentException(
-                        "The schedule gives a learning rate of " + learningRate + " at step " + step);
-            }
-            Tensor internal = update(learningRate, gradScale);
-            Tensor sums_7 = Scope.keep(torch.cat(new TensorVector(sums_6, norm.view(1)), 0));
-            return new Pending(step + 1, learningRate, clock.read(), sums_7, internal);
-        }
-    }
-
-    /**
-     * Seeds LibTorch's random numbers, which a loss may draw, by the data's seed, the step, the rank and the micro-batch. A
-     * resumed run thus draws what one that never stopped would, and no checkpoint has to keep their state.
-     */
-    private void seedRandomNumbers(long microBatch) {
-        long seed = options.data.seed();
-        for (long part : new long[] {step, ranks.rank(), microBatch}) {
-            seed = new SplittableRandom(seed).nextLong() + part; // hashed first: seed 1, step 2 is not seed 2, step 1
-        }
-        torch.manual_seed(seed);
-    }
-
-    /** @return the internal metrics, still on the device, or null if this step has none */
-    private Tensor update(double learningRate, Tensor gradScale) {
-        boolean measured = internals.due(step + 1);
-        if (measured) {
-            clock.lap(Phase.OPTIMIZER);
-            internals.beforeUpdate();
-            clock.lap(Phase.REPORT);
-        }
-        optimizer.update(step + 1, learningRate, gradScale, broken);
-        engine.clearGradients();
-        clock.lap(Phase.OPTIMIZER);
-        Tensor internal = measured ? internals.afterUpdate() : null;
-        clock.lap(Phase.REPORT);
-        return internal;
-    }
-
     /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
-    private void report(Pending done) throws IOException {
+    private void report(Started done) throws IOException {
         if (done == null) {
             return;
         }
         try (done) {
-            float[] sums = Tensors.toFloats(done.sums_7());
-            double weight = sums[2];
-            double loss = sums[0] / weight;
-            double norm = sums[6] / weight;
-            allStop |= sums[3] > 0;
-            if (!Double.isFinite(loss) || !Double.isFinite(norm)) {
+            TrainStep.Sums sums = done.read();
+            allStop |= sums.stopping() > 0;
+            if (!Double.isFinite(sums.loss()) || !Double.isFinite(sums.norm())) {
                 step = done.step() - 1;
-                throw new DivergedException(done.step(), loss, norm);
+                throw new DivergedException(done.step(), sums.loss() / sums.weight(), sums.norm() / sums.weight());
             }
-            checkpoints.hear(sums[4], sums[5]);
-            tell(stepMetrics.of(done, loss, sums[1] / weight, norm, weight));
+            checkpoints.hear(sums.written(), sums.failed());
+            tell(stepMetrics.of(done, sums));
         }
     }
 
     private void reportPending() throws IOException {
-        Pending done = pending;
+        Started done = pending;
         pending = null;
         report(done);
     }
@@ -408,14 +327,6 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private void checkIds(Batch batch) {
-        for (int id : batch.inputs_BxL()) {
-            if (id < 0 || id >= model.config().V()) {
-                model.checkTokens(id);
-            }
-        }
-    }
-
     /**
      * Waits for the last checkpoint, closes writers, frees the optimizer's state and stops the data thread. The model stays
      * open. A run on another thread is stopped and waited for; called by a listener, it stops the run and takes effect at its
@@ -450,8 +361,7 @@ public final class Trainer implements AutoCloseable {
         batches.close();
         optimizer.close();
         internals.close();
-        broken.close();
-        loss.close();
+        trainStep.close();
         options.writers.forEach(MetricWriter::close);
     }
 }
