@@ -19,6 +19,8 @@ import org.nanodo.data.Tokenizer;
  * @param gradAccumulationSteps micro-batches a step
  * @param trainEpochs passes over the data; null for endless
  * @param trainData what to learn from; several sources are mixed by their weights
+ * @param shuffleBufferBytes of documents that are shuffled together where files can only be read in order; null for 256 MiB, and
+ *     for all lines of plain JSON-lines files together
  * @param evalData what to evaluate on, by name; the name "" gives plain {@code eval_loss}
  * @param evalSplit holds this fraction of the training documents out, as the evaluation data without a name; 0 for none
  * @param vocabPath a SentencePiece model, a {@code tokenizer.json}, or {@code bytes} or {@code gpt2}
@@ -54,6 +56,7 @@ public record TrainConfig(
         int gradAccumulationSteps,
         Long trainEpochs,
         List<SourceConfig> trainData,
+        Long shuffleBufferBytes,
         Map<String, SourceConfig> evalData,
         double evalSplit,
         String vocabPath,
@@ -120,6 +123,7 @@ public record TrainConfig(
         Check.positive("eval_batch_size", evalBatchSize == null ? 1 : evalBatchSize);
         Check.positive("eval_max_target_length", evalMaxTargetLength);
         Check.positive("train_epochs", trainEpochs == null ? 1 : trainEpochs);
+        Check.positive("shuffle_buffer_bytes", shuffleBufferBytes == null ? 1 : shuffleBufferBytes);
         Check.positive("write_train_metrics_every_steps", writeTrainMetricsEverySteps);
         Check.positive("write_perf_metrics_every_steps", writePerfMetricsEverySteps);
         Check.that(evalSplit >= 0 && evalSplit < 1, "eval_split is " + evalSplit + ", it has to be 0 or more, below 1");
@@ -152,6 +156,7 @@ public record TrainConfig(
                 1,
                 null,
                 List.of(),
+                null,
                 Map.of(),
                 0,
                 "bytes",

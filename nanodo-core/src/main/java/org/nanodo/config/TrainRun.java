@@ -231,13 +231,14 @@ public final class TrainRun implements AutoCloseable {
         for (var set : config.evalData().entrySet()) {
             evaluate(builder, set.getKey(), PackedDataset.of(set.getValue().open()));
         }
-        builder.data(PackedDataset.of(mixture)
+        PackedDataset data = PackedDataset.of(mixture)
                 .tokenizer(tokenizer)
                 .length(config.model().L())
                 .batch(config.batchSize())
                 .epochs(config.trainEpochs() == null ? PackedDataset.ENDLESS : config.trainEpochs())
                 .documentMask(config.documentMask())
-                .shuffle(config.seed()));
+                .shuffle(config.seed());
+        builder.data(config.shuffleBufferBytes() == null ? data : data.shuffleBuffer(config.shuffleBufferBytes()));
     }
 
     private void evaluate(TrainerBuilder builder, String name, PackedDataset data) {

@@ -107,7 +107,12 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         for (int i = 0; here && i < parts.size(); i++) {
             Position.Place place = position.sources().get(i);
             int shards = parts.get(i).source().size();
-            here = place.epoch() >= 0 && place.shard() >= 0 && place.shard() < shards && place.document() >= 0;
+            // Shuffled documents may have numbers of their own, which are not known yet.
+            here = place.epoch() >= 0
+                    && place.shard() >= 0
+                    && (dataset.shuffles() || place.shard() < shards)
+                    && place.document() >= 0
+                    && place.drawn() >= 0;
         }
         if (!here) {
             String sizes = parts.stream().map(part -> "" + part.source().size()).collect(Collectors.joining(" and "));

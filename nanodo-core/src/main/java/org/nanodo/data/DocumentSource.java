@@ -18,6 +18,14 @@ public interface DocumentSource {
 
     DocumentReader open(int shard) throws IOException;
 
+    /**
+     * The documents by number, where any can be read without those before it: they are then shuffled as a whole. Null, if they
+     * cannot. Asking costs little, what is found out about the files comes later.
+     */
+    default DocumentIndex index() {
+        return null;
+    }
+
     /** Tells one corpus from another. */
     String fingerprint() throws IOException;
 

@@ -12,18 +12,29 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Predicate;
 import java.util.zip.CRC32C;
 
 /** Files with many documents each, by a field of these. */
-record FileShards(List<Path> paths, String field, Opener opener) implements TextSource {
+record FileShards(List<Path> paths, String field, Opener opener, Indexer indexer, AtomicReference<DocumentIndex> found)
+        implements TextSource {
     private static final int HEAD = 4096;
 
     interface Opener {
         DocumentReader open(Path file, String field) throws IOException;
     }
 
-    static TextSource of(List<Path> files, String field, Opener opener) throws IOException {
+    /** Null, if the documents of these files have no index. */
+    interface Indexer {
+        DocumentIndex index(List<Path> files, String field) throws IOException;
+    }
+
+    private FileShards(List<Path> paths, String field, Opener opener, Indexer indexer) {
+        this(List.copyOf(paths), field, opener, indexer, new AtomicReference<>());
+    }
+
+    static TextSource of(List<Path> files, String field, Opener opener, Indexer indexer) throws IOException {
         if (files.isEmpty()) {
             throw new IllegalArgumentException("No files: it takes at least one");
         }
@@ -39,7 +50,7 @@ record FileShards(List<Path> paths, String field, Opener opener) implements Text
                         + " Mixture with a larger weight");
             }
         }
-        return new FileShards(List.copyOf(files), field, opener);
+        return new FileShards(files, field, opener, indexer);
     }
 
     /** The file of that name, or else those that match the pattern, by name. */
@@ -109,6 +120,19 @@ record FileShards(List<Path> paths, String field, Opener opener) implements Text
         return opener.open(paths.get(shard), field);
     }
 
+    /** The same one always, so that the files are searched once. */
+    @Override
+    public DocumentIndex index() {
+        if (found.get() == null) {
+            try {
+                found.compareAndSet(null, indexer.index(paths, field));
+            } catch (IOException e) {
+                throw new UncheckedIOException(Failures.reason(e), e);
+            }
+        }
+        return found.get();
+    }
+
     @Override
     public TextSource matching(Predicate<String> name) {
         List<Path> chosen =
@@ -116,7 +140,7 @@ record FileShards(List<Path> paths, String field, Opener opener) implements Text
         if (chosen.isEmpty()) {
             throw new IllegalArgumentException("None of the " + size() + " files is chosen");
         }
-        return new FileShards(chosen, field, opener);
+        return new FileShards(chosen, field, opener, indexer);
     }
 
     /** Of names without folders, sizes, and how eight of the files begin: the files may be moved. */

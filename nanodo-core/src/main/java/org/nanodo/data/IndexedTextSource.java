@@ -27,6 +27,11 @@ public interface IndexedTextSource extends TextSource {
     }
 
     @Override
+    default DocumentIndex index() {
+        return DocumentIndex.ofShards(this);
+    }
+
+    @Override
     default IndexedTextSource matching(Predicate<String> name) {
         return TextSources.subset(
                 this, IntStream.range(0, size()).filter(i -> name.test(name(i))).toArray());

@@ -27,6 +27,9 @@ final class JsonLines implements DocumentReader {
     /** Ten times the longest books. */
     private static final int MAX_LINE = 1 << 27;
 
+    /** Of a file, by which its format is told. */
+    private static final int MAGIC = 4;
+
     /** Names of fields that a message lists. */
     private static final int MAX_NAMES = 8;
 
@@ -49,15 +52,13 @@ final class JsonLines implements DocumentReader {
     static DocumentReader open(Path file, String field) throws IOException {
         InputStream in = Files.newInputStream(file);
         try {
-            byte[] magic = in.readNBytes(4);
+            byte[] magic = in.readNBytes(MAGIC);
             in.close();
             in = Files.newInputStream(file);
-            if (magic.length >= 3 && magic[0] == (byte) 0xEF && magic[1] == (byte) 0xBB && magic[2] == (byte) 0xBF) {
-                in.skipNBytes(3); // a byte order mark
-            }
-            if (magic.length >= 2 && magic[0] == 0x1F && magic[1] == (byte) 0x8B) {
+            in.skipNBytes(mark(magic));
+            if (isGzip(magic)) {
                 in = new GZIPInputStream(in, 1 << 16);
-            } else if (magic.length == 4 && magic[0] == 0x28 && magic[1] == (byte) 0xB5 && magic[2] == 0x2F) {
+            } else if (isZstd(magic)) {
                 throw new IOException(file + " is compressed by zstd, which is not read here: gzip is, and plain text");
             }
             return new JsonLines(file, field, in);
@@ -68,6 +69,65 @@ final class JsonLines implements DocumentReader {
             in.close();
             throw e;
         }
+    }
+
+    private static int mark(byte[] magic) { // of byte order
+        return startsWith(magic, 0xEF, 0xBB, 0xBF) ? 3 : 0;
+    }
+
+    private static boolean isGzip(byte[] magic) {
+        return startsWith(magic, 0x1F, 0x8B);
+    }
+
+    private static boolean isZstd(byte[] magic) {
+        return startsWith(magic, 0x28, 0xB5, 0x2F, 0xFD);
+    }
+
+    private static boolean startsWith(byte[] magic, int... expected) {
+        for (int i = 0; i < expected.length; i++) {
+            if (i == magic.length || magic[i] != (byte) expected[i]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Whether any line can be read without those before it. */
+    static boolean isPlain(Path file) throws IOException {
+        try (InputStream in = Files.newInputStream(file)) {
+            byte[] magic = in.readNBytes(MAGIC);
+            return !isGzip(magic) && !isZstd(magic);
+        }
+    }
+
+    /** Finds all lines of a plain file. */
+    static FileLines scan(Path file) throws IOException {
+        int mark;
+        try (InputStream in = Files.newInputStream(file)) {
+            mark = mark(in.readNBytes(MAGIC));
+        }
+        return FileLines.scan(file, mark);
+    }
+
+    /** One of those. */
+    static UnreadDocument document(FileLines lines, int index, String field) {
+        UnreadText text = () -> {
+            String name = lines.name(index);
+            try {
+                byte[] json = lines.bytes(index, MAX_LINE);
+                if (json.length > MAX_LINE) {
+                    throw tooLong(name);
+                }
+                return new Line(name, field, json).read();
+            } catch (OutOfMemoryError e) {
+                throw new IOException(name + ": " + Document.tooLarge(e).getMessage(), e);
+            }
+        };
+        return text;
+    }
+
+    private static IOException tooLong(String line) {
+        return new IOException(line + " is longer than " + MAX_LINE + " bytes: these are not JSON lines");
     }
 
     @Override
@@ -119,8 +179,7 @@ final class JsonLines implements DocumentReader {
                 return bytes;
             }
             if (begun.size() > MAX_LINE) {
-                throw new IOException(file + " line " + (line + 1) + " is longer than " + MAX_LINE
-                        + " bytes: these are not JSON lines");
+                throw tooLong(file + " line " + (line + 1));
             }
             begun.write(buffer, position, limit - position);
             position = limit;

@@ -1,5 +1,7 @@
 package org.nanodo.data;
 
+import java.util.ArrayList;
+
 /**
  * Packed rows of a text source, batch after batch. A value: each method returns a changed copy, and any number of
  * iterators may run over one.
@@ -14,6 +16,7 @@ package org.nanodo.data;
  * @param batch rows a batch over all ranks, B
  * @param epochs passes over each source; {@link #ENDLESS} by default
  * @param shuffles whether shards, documents and rows come in a seeded random order, another one every epoch
+ * @param shuffleBuffer bytes of documents that are shuffled together, over all sources; 0 until set
  * @param packing how documents become rows
  * @param documentMask whether tokens see those of their own document only
  * @param rank which of {@code world} equal parts of every batch the iterators serve
@@ -26,11 +29,15 @@ public record PackedDataset(
         long epochs,
         boolean shuffles,
         long seed,
+        long shuffleBuffer,
         Packing packing,
         boolean documentMask,
         int rank,
         int world) {
     public static final long ENDLESS = Long.MAX_VALUE;
+
+    /** A hundred thousand documents of C4, about a third of one of its files. */
+    private static final long BUFFER_BYTES = 1 << 28;
 
     /** They are in one array. */
     private static final int MAX_BATCH_TOKENS = 1 << 30;
@@ -42,6 +49,7 @@ public record PackedDataset(
         check(length >= 2, "A row of " + length + " tokens has nothing to predict: length has to be at least 2");
         check(batch >= 1, "batch is " + batch + ", it has to be at least 1");
         check(epochs >= 1, "epochs is " + epochs + ", it has to be at least 1");
+        check(shuffleBuffer >= 0, "A shuffle buffer of " + shuffleBuffer + " bytes: it has to have at least 1");
         check(rank >= 0 && rank < world, "Rank " + rank + " is not one of " + world);
         check(batch % world == 0, "A batch of " + batch + " rows does not divide among " + world + " ranks");
     }
@@ -53,22 +61,55 @@ public record PackedDataset(
 
     /** The same of several sources. */
     public static PackedDataset of(Mixture mixture) {
-        return new PackedDataset(mixture, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, Packing.NOAM, false, 0, 1);
+        return new PackedDataset(mixture, Tokenizer.bytes(), 512, 16, ENDLESS, false, 0, 0, Packing.NOAM, false, 0, 1);
     }
 
     public PackedDataset tokenizer(Tokenizer tokenizer) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                shuffles,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
     }
 
     public PackedDataset length(int length) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                shuffles,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
     }
 
     public PackedDataset batch(int batch) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                shuffles,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
     }
 
     /**
@@ -77,22 +118,95 @@ public record PackedDataset(
      */
     public PackedDataset epochs(long epochs) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                shuffles,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
     }
 
     /**
-     * A new random order every epoch: of shards, of documents in blocks of 16 MiB within their shard (where documents can be
-     * read each on its own, of all of them), and of rows among the million tokens packed with them.
+     * A new random order every epoch: of all documents, where each can be read by itself, as files, lines, sections and plain
+     * JSON lines can; otherwise of shards, and of documents within a {@linkplain #shuffleBuffer buffer}. Then of rows among
+     * the million tokens packed with them. The lines of plain JSON-lines files are found first, at more than a gigabyte a
+     * second, and take eight bytes of memory each.
      */
     public PackedDataset shuffle(long seed) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, true, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                true,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
+    }
+
+    /**
+     * How many bytes of documents are shuffled together where files can only be read in order, as gzip and Parquet files; the
+     * sources of a mixture share them. They are in memory, and read before training begins. 256 MiB unless set. Once set, plain
+     * JSON lines are read in order, too: training on very many of them then begins without finding all lines first.
+     */
+    public PackedDataset shuffleBuffer(long bytes) {
+        check(bytes >= 1, "A shuffle buffer of " + bytes + " bytes: it has to have at least 1");
+        return new PackedDataset(
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, bytes, packing, documentMask, rank, world);
+    }
+
+    /** By which a source is shuffled as a whole; null, if it goes through the buffer. */
+    DocumentIndex index(DocumentSource source) {
+        DocumentIndex index = source.index();
+        return index != null && (shuffleBuffer == 0 || index.isOfShards()) ? index : null;
+    }
+
+    /** Of each source. */
+    long bufferOfEach() {
+        long all = shuffleBuffer == 0 ? BUFFER_BYTES : shuffleBuffer;
+        return Math.max(1, all / mixture.parts().size());
+    }
+
+    /**
+     * How documents are put in order, as far as positions depend on it: "permutation" or the buffer's bytes for each source.
+     * Null, where each shard is one document or nothing is shuffled.
+     */
+    public String documentOrder() {
+        var orders = new ArrayList<String>();
+        boolean isOfShards = true;
+        for (Mixture.Part part : mixture.parts()) {
+            DocumentIndex index = shuffles ? index(part.source()) : null;
+            isOfShards &= !shuffles || index != null && index.isOfShards();
+            orders.add(index == null ? "buffer of " + bufferOfEach() + " bytes" : "permutation");
+        }
+        return isOfShards ? null : String.join(", ", orders);
     }
 
     /** Default: {@link Packing#NOAM}. */
     public PackedDataset packing(Packing packing) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                shuffles,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
     }
 
     /**
@@ -101,18 +215,30 @@ public record PackedDataset(
      */
     public PackedDataset documentMask(boolean masks) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, masks, rank, world);
+                mixture, tokenizer, length, batch, epochs, shuffles, seed, shuffleBuffer, packing, masks, rank, world);
     }
 
     /** The part of one rank. All ranks together serve the same batches as a single one. */
     public PackedDataset shard(int rank, int world) {
         return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, packing, documentMask, rank, world);
+                mixture,
+                tokenizer,
+                length,
+                batch,
+                epochs,
+                shuffles,
+                seed,
+                shuffleBuffer,
+                packing,
+                documentMask,
+                rank,
+                world);
     }
 
     /**
      * Batches from the beginning. Close it to stop its background thread.
      *
+     * @throws java.io.UncheckedIOException if a file that is to be shuffled cannot be opened
      * @throws IllegalArgumentException if a batch does not fit into the memory of this JVM
      */
     public BatchIterator iterator() {

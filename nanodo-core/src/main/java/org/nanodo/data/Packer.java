@@ -51,8 +51,7 @@ final class Packer implements AutoCloseable {
         this.dataset = dataset;
         List<Mixture.Part> parts = dataset.mixture().parts();
         sources = IntStream.range(0, parts.size())
-                .mapToObj(i -> new DocumentOrder(
-                        parts.get(i).source(), dataset.shuffles(), dataset.seed() + i, dataset.epochs()))
+                .mapToObj(i -> DocumentOrder.of(dataset, i))
                 .map(order -> new EncodedDocuments(
                         order, dataset.tokenizer(), encoders, THREADS, AHEAD_TOKENS / parts.size()))
                 .toList();

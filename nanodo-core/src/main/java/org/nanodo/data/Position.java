@@ -1,5 +1,7 @@
 package org.nanodo.data;
 
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
 import java.util.Collections;
 import java.util.List;
 
@@ -20,20 +22,23 @@ public record Position(List<Place> sources, int token, int row) {
      * @param epoch passes made over the source
      * @param shard shards passed in this epoch, in its order
      * @param document documents passed in this shard, in its order
+     * @param drawn documents drawn, in random order, from those that the shuffle buffer is filled with from there on; 0, too,
+     *     in checkpoints from before there was one
      * @param tokens tokens drawn from the source so far, in all epochs
      */
-    public record Place(long epoch, int shard, int document, long tokens) {
+    public record Place(
+            long epoch, int shard, int document, @JsonSetter(nulls = Nulls.AS_EMPTY) int drawn, long tokens) {
         boolean isSameDocument(Place other) {
-            return epoch == other.epoch && shard == other.shard && document == other.document;
+            return epoch == other.epoch && shard == other.shard && document == other.document && drawn == other.drawn;
         }
 
         Place after(long tokens) {
-            return new Place(epoch, shard, document, tokens);
+            return new Place(epoch, shard, document, drawn, tokens);
         }
     }
 
     static Position start(int sources) {
-        return new Position(Collections.nCopies(sources, new Place(0, 0, 0, 0)), 0, 0);
+        return new Position(Collections.nCopies(sources, new Place(0, 0, 0, 0, 0)), 0, 0);
     }
 
     /** Tokens drawn before this one. */

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.BooleanSupplier;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import org.slf4j.Logger;
@@ -70,15 +71,27 @@ final class SourceViews {
         @Override
         public DocumentReader open(int shard) throws IOException {
             DocumentReader all = source.open(shard);
-            var random = new SplittableRandom(
-                    new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~shard).nextLong());
+            BooleanSupplier isHere = membership(shard);
             return all.reading(() -> {
                 UnreadDocument document = all.next();
-                while (document != null && random.nextDouble() < validationFraction != validation) {
+                while (document != null && !isHere.getAsBoolean()) {
                     document = all.next();
                 }
                 return document;
             });
+        }
+
+        /** Of the shard's documents, one after the other. */
+        private BooleanSupplier membership(int shard) {
+            var random = new SplittableRandom(
+                    new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~shard).nextLong());
+            return () -> random.nextDouble() < validationFraction == validation;
+        }
+
+        @Override
+        public DocumentIndex index() {
+            DocumentIndex all = source.index();
+            return all == null ? null : new DocumentIndex.Part(all, source.size(), this::membership);
         }
 
         @Override
@@ -115,6 +128,29 @@ final class SourceViews {
                 UnreadDocument document = all.next();
                 return document == null ? null : new Skippable(document);
             });
+        }
+
+        @Override
+        public DocumentIndex index() {
+            DocumentIndex all = source.index();
+            return all == null
+                    ? null
+                    : new DocumentIndex() {
+                        @Override
+                        public int first(int shard) throws IOException {
+                            return all.first(shard);
+                        }
+
+                        @Override
+                        public UnreadDocument document(int number) throws IOException {
+                            return new Skippable(all.document(number));
+                        }
+
+                        @Override
+                        public boolean isOfShards() {
+                            return all.isOfShards();
+                        }
+                    };
         }
 
         private final class Skippable implements UnreadDocument {

@@ -29,9 +29,9 @@ public interface TextSource extends DocumentSource {
         return TextSources.archive(zip);
     }
 
-    /** Lines of a file that are not blank, without their ends, one document each. Keeps eight bytes a line in memory. */
+    /** Lines of a file that are not blank, without their ends, one document each. Keeps four bytes a line in memory. */
     static TextSource lines(Path file) throws IOException {
-        return FileSections.lines(file);
+        return FileLines.of(file);
     }
 
     /**
@@ -57,7 +57,7 @@ public interface TextSource extends DocumentSource {
     }
 
     static TextSource jsonLines(List<Path> files, String field) throws IOException {
-        return FileShards.of(files, field, JsonLines::open);
+        return FileShards.of(files, field, JsonLines::open, LineIndex::of);
     }
 
     /**
@@ -77,7 +77,8 @@ public interface TextSource extends DocumentSource {
     static TextSource parquet(List<Path> files, String column) throws IOException {
         FileShards.requireParquet();
         var unchecked = new AtomicBoolean();
-        return FileShards.of(files, column, (file, name) -> ParquetColumn.open(file, name, unchecked));
+        return FileShards.of(
+                files, column, (file, name) -> ParquetColumn.open(file, name, unchecked), (all, name) -> null);
     }
 
     /** The shards whose name passes. @throws IllegalArgumentException if none does */

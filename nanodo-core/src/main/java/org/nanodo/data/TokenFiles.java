@@ -1,15 +1,12 @@
 package org.nanodo.data;
 
-import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.CharBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.zip.CRC32C;
@@ -213,16 +210,7 @@ public final class TokenFiles implements TokenSource {
         return bytes(file, 0, HEADER_BYTES);
     }
 
-    /** Read, not mapped: it costs a copy, but a file that is cut short meanwhile is an exception, not a signal. */
     private static ByteBuffer bytes(Path file, long from, int length) throws IOException {
-        var bytes = ByteBuffer.allocate(length).order(ByteOrder.LITTLE_ENDIAN);
-        try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            while (bytes.hasRemaining()) {
-                if (channel.read(bytes, from + bytes.position()) < 0) {
-                    throw new EOFException(file + " has become shorter since it was opened");
-                }
-            }
-        }
-        return bytes.flip();
+        return ByteBuffer.wrap(ByteScan.read(file, from, length)).order(ByteOrder.LITTLE_ENDIAN);
     }
 }

@@ -27,6 +27,11 @@ public interface TokenSource extends DocumentSource {
         });
     }
 
+    @Override
+    default DocumentIndex index() {
+        return DocumentIndex.ofShards(this);
+    }
+
     /**
      * Token files as nanoGPT's {@code prepare.py} writes them: 16 bits a token, little-endian, nothing else. Several are
      * one corpus, in this order. Name the tokenizer that wrote them: its EOS is where documents begin and end.

@@ -55,6 +55,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
     /**
      * All that a data position depends on.
      *
+     * @param documentOrder {@link PackedDataset#documentOrder}; null, too, in checkpoints from before there was a buffer
      * @param files null of a checkpoint from before they were kept
      */
     record DataShape(
@@ -64,6 +65,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             long epochs,
             boolean shuffles,
             long seed,
+            String documentOrder,
             Packing packing,
             List<DataFile> files) {
         static DataShape of(PackedDataset data) throws IOException {
@@ -74,6 +76,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     data.epochs(),
                     data.shuffles(),
                     data.seed(),
+                    data.documentOrder(),
                     data.packing(),
                     data.mixture().files());
         }
@@ -104,6 +107,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             add(all, "epochs", passes(epochs), passes(now.epochs));
             add(all, "shuffled", shuffles, now.shuffles);
             add(all, "seed", seed, now.seed);
+            add(all, "order of documents", order(documentOrder), order(now.documentOrder));
             add(all, "packing", packing, now.packing);
             return String.join("; ", all);
         }
@@ -112,6 +116,11 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             if (!Objects.equals(then, now)) {
                 all.add(what + " was " + then + ", is " + now);
             }
+        }
+
+        /** Where only one of two orders has a name, the other is of a version that had no others. */
+        private static String order(String name) {
+            return name == null ? "blocks of 16 MiB, of an earlier version" : name;
         }
 
         private static Object passes(long epochs) {

@@ -117,6 +117,7 @@ class ConfigReaderTest {
                 "metric_writers=[\"lg\"] | \"lg\" is none of [log, json_lines, tensorboard]",
                 "opt.b1.x=1 | b1 has no keys below it",
                 "batch_size=0 | In a config, batch_size is 0, it has to be positive",
+                "shuffle_buffer_bytes=0 | In a config, shuffle_buffer_bytes is 0, it has to be positive",
                 "opt=null | In a config, \"opt\" is null: leave it out for the default",
                 "model.options=null | \"model.options\" is null",
                 ".=1 | has an empty key",

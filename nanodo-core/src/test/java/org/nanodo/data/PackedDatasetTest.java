@@ -358,7 +358,7 @@ class PackedDatasetTest {
     @Test
     void aPositionOfAnotherDatasetIsNamed() {
         try (var batches = PackedDataset.of(TWO).length(4).batch(1).epochs(1).iterator()) {
-            var beyond = new Position(List.of(new Position.Place(0, 2, 0, 0)), 0, 0);
+            var beyond = new Position(List.of(new Position.Place(0, 2, 0, 0, 0)), 0, 0);
             assertThatThrownBy(() -> batches.seek(beyond)).hasMessageContaining("2 documents");
             batches.seek(new Position(Position.start(1).sources(), 0, 1000));
             assertThatThrownBy(batches::next).hasMessageContaining("Row 1000");

@@ -43,7 +43,7 @@ class ShardsTest {
         assertThat(documents(data.shuffle(2).epochs(2))).isNotEqualTo(shuffled);
         Set<List<Integer>> orders = new HashSet<>();
         for (int seed = 0; seed < 20; seed++) {
-            orders.add(documents(data.shuffle(seed).epochs(1)).stream()
+            orders.add(documents(data.shuffle(seed).shuffleBuffer(1).epochs(1)).stream()
                     .map(document -> document.charAt(0) - '0')
                     .distinct()
                     .toList());
@@ -68,9 +68,10 @@ class ShardsTest {
     @Test
     void seekInsideABlockAndBehindIt() throws Exception {
         // More documents than are shuffled together, and windows that begin inside of such blocks.
-        TextSource source = shards(2, 20_000, 17_000);
-        checkSeek(PackedDataset.of(source).length(1 << 14).batch(8).shuffle(9), 5);
-        DocumentOrder order = new DocumentOrder(source, true, 9, 1);
+        PackedDataset data =
+                PackedDataset.of(shards(2, 20_000, 17_000)).shuffle(9).shuffleBuffer(2 << 20);
+        checkSeek(data.length(1 << 14).batch(8), 5);
+        DocumentOrder order = DocumentOrder.of(data.epochs(1), 0);
         var places = new ArrayList<Position.Place>();
         var texts = new ArrayList<String>();
         for (var entry = order.next(); entry != null; entry = order.next()) {
@@ -117,7 +118,7 @@ class ShardsTest {
         try (var batches = data.iterator()) {
             batches.next();
             assertThat(opened).containsExactly(0);
-            batches.seek(new Position(List.of(new Position.Place(3, 5, 17, 0)), 2, 0));
+            batches.seek(new Position(List.of(new Position.Place(3, 5, 17, 0, 0)), 2, 0));
             batches.next();
             assertThat(opened).containsExactlyInAnyOrder(0, 5);
         }
@@ -200,7 +201,7 @@ class ShardsTest {
     @Test
     void aPlaceBeyondTheShardIsNamed() throws Exception {
         try (var batches = PackedDataset.of(shards(2, 5, 5)).length(4).batch(1).iterator()) {
-            batches.seek(new Position(List.of(new Position.Place(0, 1, 6, 0)), 0, 0));
+            batches.seek(new Position(List.of(new Position.Place(0, 1, 6, 0, 0)), 0, 0));
             assertThatThrownBy(batches::next).hasMessageContaining("beyond the end of its shard");
             assertThatThrownBy(() -> batches.seek(Position.start(2))).hasMessageContaining("2 documents or shards");
         }
@@ -251,8 +252,7 @@ class ShardsTest {
     /** In the order of packing. */
     private static List<String> documents(PackedDataset data) throws IOException {
         var texts = new ArrayList<String>();
-        var order =
-                new DocumentOrder(data.mixture().parts().get(0).source(), data.shuffles(), data.seed(), data.epochs());
+        var order = DocumentOrder.of(data, 0);
         for (var entry = order.next(); entry != null; entry = order.next()) {
             texts.add(TextSourceTest.text(entry.document()));
         }
