@@ -20,7 +20,7 @@ public record Position(List<Place> sources, int token, int row) {
      * The next document of a source.
      *
      * @param epoch passes made over the source
-     * @param shard shards passed in this epoch, in its order
+     * @param shard shards passed in this epoch, in its order; documents, where all of them are in one random order
      * @param document documents passed in this shard, in its order
      * @param drawn documents drawn, in random order, from those that the shuffle buffer is filled with from there on; 0, too,
      *     in checkpoints from before there was one
