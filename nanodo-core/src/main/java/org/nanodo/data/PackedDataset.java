@@ -1,6 +1,7 @@
 package org.nanodo.data;
 
 import java.util.ArrayList;
+import java.util.function.Consumer;
 
 /**
  * Packed rows of a text source, batch after batch. A value: each method returns a changed copy, and any number of
@@ -65,51 +66,15 @@ public record PackedDataset(
     }
 
     public PackedDataset tokenizer(Tokenizer tokenizer) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                shuffles,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> to.tokenizer = tokenizer);
     }
 
     public PackedDataset length(int length) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                shuffles,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> to.length = length);
     }
 
     public PackedDataset batch(int batch) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                shuffles,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> to.batch = batch);
     }
 
     /**
@@ -117,19 +82,7 @@ public record PackedDataset(
      * the source that has had this many first.
      */
     public PackedDataset epochs(long epochs) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                shuffles,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> to.epochs = epochs);
     }
 
     /**
@@ -139,19 +92,10 @@ public record PackedDataset(
      * second, and take eight bytes of memory each.
      */
     public PackedDataset shuffle(long seed) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                true,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> {
+            to.shuffles = true;
+            to.seed = seed;
+        });
     }
 
     /**
@@ -161,8 +105,7 @@ public record PackedDataset(
      */
     public PackedDataset shuffleBuffer(long bytes) {
         check(bytes >= 1, "A shuffle buffer of " + bytes + " bytes: it has to have at least 1");
-        return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, bytes, packing, documentMask, rank, world);
+        return with(to -> to.shuffleBuffer = bytes);
     }
 
     /** By which a source is shuffled as a whole; null, if it goes through the buffer. */
@@ -194,19 +137,7 @@ public record PackedDataset(
 
     /** Default: {@link Packing#NOAM}. */
     public PackedDataset packing(Packing packing) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                shuffles,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> to.packing = packing);
     }
 
     /**
@@ -214,25 +145,15 @@ public record PackedDataset(
      * of L·L a row, and the attention kernels that do without one.
      */
     public PackedDataset documentMask(boolean masks) {
-        return new PackedDataset(
-                mixture, tokenizer, length, batch, epochs, shuffles, seed, shuffleBuffer, packing, masks, rank, world);
+        return with(to -> to.documentMask = masks);
     }
 
     /** The part of one rank. All ranks together serve the same batches as a single one. */
     public PackedDataset shard(int rank, int world) {
-        return new PackedDataset(
-                mixture,
-                tokenizer,
-                length,
-                batch,
-                epochs,
-                shuffles,
-                seed,
-                shuffleBuffer,
-                packing,
-                documentMask,
-                rank,
-                world);
+        return with(to -> {
+            to.rank = rank;
+            to.world = world;
+        });
     }
 
     /**
@@ -252,6 +173,52 @@ public record PackedDataset(
                         + " are possible, and this JVM has "
                         + (memory >> 20) + " MiB: use a smaller batch or shorter rows, or raise -Xmx");
         return new BatchIterator(this);
+    }
+
+    /** A copy that can be changed. */
+    private static final class Draft {
+        private Mixture mixture;
+        private Tokenizer tokenizer;
+        private int length;
+        private int batch;
+        private long epochs;
+        private boolean shuffles;
+        private long seed;
+        private long shuffleBuffer;
+        private Packing packing;
+        private boolean documentMask;
+        private int rank;
+        private int world;
+    }
+
+    private PackedDataset with(Consumer<Draft> change) {
+        var to = new Draft();
+        to.mixture = mixture;
+        to.tokenizer = tokenizer;
+        to.length = length;
+        to.batch = batch;
+        to.epochs = epochs;
+        to.shuffles = shuffles;
+        to.seed = seed;
+        to.shuffleBuffer = shuffleBuffer;
+        to.packing = packing;
+        to.documentMask = documentMask;
+        to.rank = rank;
+        to.world = world;
+        change.accept(to);
+        return new PackedDataset(
+                to.mixture,
+                to.tokenizer,
+                to.length,
+                to.batch,
+                to.epochs,
+                to.shuffles,
+                to.seed,
+                to.shuffleBuffer,
+                to.packing,
+                to.documentMask,
+                to.rank,
+                to.world);
     }
 
     private static void check(boolean holds, String otherwise) {
