@@ -516,6 +516,15 @@ class BadInputTest {
                         RuntimeException.class,
                         trainer -> trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.mul(weights_T)),
                         "size of tensor a (259)"),
+                withTrainer(
+                        "a loss with a tensor that is closed",
+                        IllegalStateException.class,
+                        trainer -> {
+                            Tensor closed = Tensors.zeros(Device.cpu(), 1);
+                            closed.close();
+                            trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.mul(closed));
+                        },
+                        "closed"),
                 withTrainer("a negative learning rate", trainer -> trainer.schedule(step -> -1), "-1.0", "step 0"),
                 withTrainer(
                         "a learning rate that diverges",

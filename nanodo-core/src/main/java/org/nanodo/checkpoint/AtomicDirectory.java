@@ -14,6 +14,8 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -22,6 +24,9 @@ import org.slf4j.LoggerFactory;
  * never followed when one is deleted.
  */
 public final class AtomicDirectory {
+    private static final Pattern OURS = Pattern.compile(
+            "(config|run|tokenizer|manifest)\\.json|(model|optimizer)(\\.rank-\\d+-of-\\d+)?\\.safetensors");
+
     static final String UNFINISHED = ".unfinished";
     static final String REPLACED = ".replaced";
     private static final String KEPT = ".kept";
@@ -125,14 +130,18 @@ public final class AtomicDirectory {
         }
     }
 
-    /** None if the manifest cannot be read: nothing says then what is ours. */
-    private static Set<String> listed(Path directory) {
+    /** What the manifest lists or, if it cannot be read, what has the names that this library gives. */
+    private static Set<String> listed(Path directory) throws IOException {
         try {
             var names = new TreeSet<>(Manifest.read(directory).files().keySet());
             names.add(Manifest.NAME);
             return names;
         } catch (IOException e) {
-            return Set.of();
+            try (var paths = Files.list(directory)) {
+                return paths.map(path -> path.getFileName().toString())
+                        .filter(name -> OURS.matcher(name).matches())
+                        .collect(Collectors.toSet());
+            }
         }
     }
 

@@ -78,7 +78,15 @@ public final class CheckpointStore implements AutoCloseable {
             lock = RunLock.take(workdir);
             for (Path replaced : list(REPLACED)) {
                 String name = replaced.getFileName().toString();
-                AtomicDirectory.restore(workdir.resolve(name.substring(0, name.indexOf('.'))));
+                Path target = workdir.resolve(name.substring(0, name.indexOf('.')));
+                try {
+                    AtomicDirectory.restore(target);
+                } catch (IOException e) {
+                    if (!Files.exists(target)) {
+                        throw e;
+                    }
+                    log.warn("{} has a successor and cannot be deleted: {}", replaced, e.toString());
+                }
             }
             for (Path unfinished : list(UNFINISHED)) {
                 try {
@@ -148,20 +156,29 @@ public final class CheckpointStore implements AutoCloseable {
         var next = new Save(path(step), snapshot.of(contents));
         save = next;
         saving = new FutureTask<>(() -> {
-            checkIsHere();
-            try {
-                next.write();
-            } catch (IOException e) {
-                checkIsHere(); // which would say why
-                throw e;
-            }
+            next.write(this::checkIsHere);
             if (contents.rank() == 0) {
-                // Later ones were passed over when the run was resumed: they do not count.
-                rotation.apply(all().stream().filter(path -> step(path) <= step).toList());
+                rotate(step);
             }
             return null;
         });
-        BackgroundThread.start("nanodo-checkpoint", saving);
+        try {
+            BackgroundThread.start("nanodo-checkpoint", saving);
+        } catch (Error e) { // the system has no thread left: nobody may wait for this save
+            saving = null;
+            save = null;
+            throw e;
+        }
+    }
+
+    /** The checkpoint is on disk: that others cannot be deleted is no failure of the save. */
+    private void rotate(long saved) {
+        try {
+            // Later ones were passed over when the run was resumed: they do not count.
+            rotation.apply(all().stream().filter(path -> step(path) <= saved).toList());
+        } catch (IOException e) {
+            log.warn("Old checkpoints in {} cannot be deleted: {}", workdir, e.toString());
+        }
     }
 
     /**

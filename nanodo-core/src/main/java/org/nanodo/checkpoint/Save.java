@@ -57,28 +57,41 @@ final class Save {
         commit.completeExceptionally(new IOException("not every rank has written its part"));
     }
 
-    void write() throws IOException {
+    /** Tells whether the place to write to is still there. */
+    @FunctionalInterface
+    interface Check {
+        void run() throws IOException;
+    }
+
+    /** @param isHere fails where the directory of the run is gone: asked before, and to explain another failure */
+    void write(Check isHere) throws IOException {
         try {
-            if (contents.rank() > 0) {
-                AtomicDirectory.replace(part(target, contents.rank()), contents);
-            } else if (isThere()) {
-                awaitCommit();
-                for (int rank = 1; rank < contents.world(); rank++) {
-                    AtomicDirectory.delete(part(target, rank));
-                }
-            } else {
-                AtomicDirectory.replace(target, folder -> {
-                    contents.write(folder);
-                    awaitCommit();
-                    for (int rank = 1; rank < contents.world(); rank++) {
-                        folder.adopt(part(target, rank));
-                    }
-                });
-            }
+            isHere.run();
+            writeNow();
             written.complete(null);
         } catch (IOException | RuntimeException | Error e) {
             written.completeExceptionally(e);
+            isHere.run();
             throw e;
+        }
+    }
+
+    private void writeNow() throws IOException {
+        if (contents.rank() > 0) {
+            AtomicDirectory.replace(part(target, contents.rank()), contents);
+        } else if (isThere()) {
+            awaitCommit();
+            for (int rank = 1; rank < contents.world(); rank++) {
+                AtomicDirectory.delete(part(target, rank));
+            }
+        } else {
+            AtomicDirectory.replace(target, folder -> {
+                contents.write(folder);
+                awaitCommit();
+                for (int rank = 1; rank < contents.world(); rank++) {
+                    folder.adopt(part(target, rank));
+                }
+            });
         }
     }
 

@@ -71,13 +71,12 @@ final class FileLines implements IndexedTextSource {
 
     @Override
     public Document read(int index) throws IOException {
-        long length = starts.get(index + 1) - starts.get(index);
-        if (length > Document.MAX_BYTES) {
+        byte[] bytes = bytes(index, Document.MAX_BYTES);
+        if (bytes.length > Document.MAX_BYTES) {
             throw Document.tooLong();
         }
-        byte[] bytes = ByteScan.read(file, starts.get(index), (int) length);
-        Document document = Document.decode(name(index), bytes);
-        return new Document(document.name(), document.text().lines().findFirst().orElse(""), document.malformed());
+        boolean crLf = bytes.length > 0 && bytes[bytes.length - 1] == '\r';
+        return Document.decode(name(index), crLf ? Arrays.copyOf(bytes, bytes.length - 1) : bytes);
     }
 
     /** A line without its end; of a longer one than {@code max} its beginning, which is longer than that, too. */

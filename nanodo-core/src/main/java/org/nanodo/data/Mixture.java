@@ -86,7 +86,8 @@ public record Mixture(List<Part> parts) {
         var digest = new CRC32C();
         files.forEach(file -> digest.update(file.toString().getBytes(StandardCharsets.UTF_8)));
         long bytes = files.stream().mapToLong(DataFile::bytes).sum();
-        return List.of(new DataFile("one of " + files.size() + " files", bytes, digest.getValue()));
+        return List.of(new DataFile(
+                "one of " + files.size() + " files (whose time is a digest of theirs)", bytes, digest.getValue()));
     }
 
     private static void check(boolean holds, String otherwise) {

@@ -162,14 +162,14 @@ public final class Fsdp implements Engine, AutoCloseable {
     /**
      * Frees this rank's part. The model cannot be used afterwards. Closing it again does nothing.
      *
-     * @throws IllegalStateException if another thread trains the model
+     * @throws IllegalStateException if another thread trains the model or infers with it
      */
     @Override
     public void close() {
         if (!closed) {
             try (var use = ModelUse.training(parameters())) {
-                closed = true;
                 units.all().forEach(Unit::close);
+                closed = true;
             }
         }
     }

@@ -129,8 +129,13 @@ final class Gradients implements AutoCloseable {
         freeWhole();
     }
 
+    /** Of a step that failed half-way, too: autograd may have left gradients that were not collected. */
     void clear() {
         present = false;
+        places.forEach(place -> {
+            place.leaf().mutable_grad().reset();
+            place.tensor().mutable_grad().reset();
+        });
         shards.forEach(shard -> shard.part().tensor().mutable_grad().reset());
         freeWhole();
     }

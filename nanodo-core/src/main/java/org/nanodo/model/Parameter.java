@@ -89,10 +89,12 @@ public final class Parameter implements AutoCloseable {
     public synchronized Tensor tensor() {
         checkUsable();
         if (tensor == null) {
-            tensor = initial.get();
+            try (Tensor made = initial.get()) { // which may belong to the scope of whoever asks first
+                tensor = Scope.keep(new Tensor(made));
+            }
             tensor.set_requires_grad(true);
         }
-        return handle(tensor);
+        return new Tensor(tensor);
     }
 
     /** Which elements of the model's parameter it is: all, unless the model is sharded. */
@@ -119,7 +121,9 @@ public final class Parameter implements AutoCloseable {
             return tensor();
         }
         checkOpen();
-        return cast != null && (castRecords || !GradMode.is_enabled()) ? handle(cast) : tensor().to(dtype.scalarType());
+        return cast != null && (castRecords || !GradMode.is_enabled())
+                ? new Tensor(cast)
+                : tensor().to(dtype.scalarType());
     }
 
     /**
@@ -188,11 +192,6 @@ public final class Parameter implements AutoCloseable {
             trainer = null;
         }
         freeIfUnused();
-    }
-
-    /** A training thread runs inside begin and end, for which {@link #close} waits: it needs no handle of its own. */
-    private Tensor handle(Tensor shared) {
-        return trainer == Thread.currentThread() ? shared : new Tensor(shared);
     }
 
     private void checkUsable() {

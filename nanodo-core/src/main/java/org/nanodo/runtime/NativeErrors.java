@@ -8,6 +8,7 @@ import java.util.regex.Pattern;
  * message ends in dozens of C++ frames.
  */
 public final class NativeErrors {
+    private static final Pattern CLOSED = Pattern.compile("(This p|P)ointer address (of argument \\d+ )?is NULL\\.");
     private static final Pattern HOST = Pattern.compile("you tried to allocate (\\d+) bytes");
     private static final Pattern CUDA = Pattern.compile(
             "Tried to allocate ([\\d.]+ \\w+)\\. GPU (\\d+) has a total capacity of ([\\d.]+ \\w+) of which ([\\d.]+ \\w+) is free");
@@ -28,7 +29,7 @@ public final class NativeErrors {
     public static RuntimeException explain(RuntimeException e, String what) {
         String message = String.valueOf(e.getMessage());
         RuntimeException explained;
-        if (e instanceof NullPointerException && message.equals("This pointer address is NULL.")) {
+        if (e instanceof NullPointerException && CLOSED.matcher(message).matches()) {
             explained = new IllegalStateException("A tensor that " + what + " needs is closed");
         } else if (e.getClass() != RuntimeException.class) {
             return e;

@@ -81,12 +81,21 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     data.mixture().files());
         }
 
-        /** The first file that is not as it was; null if there is none. */
-        String changedFile(DataShape now) {
+        /**
+         * The first file that is not as it was; null if there is none.
+         *
+         * @param times whether the time counts: a copy on another host has its own
+         */
+        String changedFile(DataShape now, boolean times) {
             for (int i = 0; files != null && i < Math.max(files.size(), now.files.size()); i++) {
                 DataFile then = i < files.size() ? files.get(i) : null;
                 DataFile file = i < now.files.size() ? now.files.get(i) : null;
-                if (!Objects.equals(then, file)) {
+                boolean alike = then != null
+                        && file != null
+                        && then.name().equals(file.name())
+                        && then.bytes() == file.bytes()
+                        && (!times || then.modified() == file.modified());
+                if (!alike) {
                     return (then == null ? file : then).name() + " was " + described(then) + ", is " + described(file);
                 }
             }
@@ -171,7 +180,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             throw new IllegalArgumentException(directory + " was trained on other data: " + state.data.differences(data)
                     + ". Choose another folder, or to go on from its parameters alone, use LanguageModel.load");
         }
-        String changed = state.data.changedFile(data);
+        String changed = state.data.changedFile(data, engine.ranks().rank() == 0);
         if (changed != null && !run.allowChangedData) {
             throw new IllegalArgumentException(
                     directory + " was trained on data that has changed or been copied since: "

@@ -19,6 +19,8 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.NativeErrors;
 import org.nanodo.train.StepClock.Phase;
 import org.nanodo.train.TrainStep.Started;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
@@ -28,6 +30,8 @@ import org.nanodo.train.TrainStep.Started;
  * different models may run at the same time, but they share the processor's threads and LibTorch's random numbers.
  */
 public final class Trainer implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(Trainer.class);
+
     private final LanguageModel model;
     private final TrainerBuilder options;
     private final Engine engine;
@@ -199,8 +203,17 @@ public final class Trainer implements AutoCloseable {
             throw e;
         } finally {
             discardPending();
-            engine.clearGradients(); // of a step that failed half-way
             stopping = false;
+            clearGradients();
+        }
+    }
+
+    /** Of a step that failed half-way. A model that was closed meanwhile has none. */
+    private void clearGradients() {
+        try {
+            engine.clearGradients();
+        } catch (IllegalStateException e) {
+            log.warn("The gradients of the last step are not cleared: {}", e.getMessage());
         }
     }
 

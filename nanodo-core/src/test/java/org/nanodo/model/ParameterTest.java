@@ -29,4 +29,14 @@ class ParameterTest {
             assertThatThrownBy(() -> parameter.as(Dtype.BFLOAT16)).hasMessage("up is not here: elsewhere");
         }
     }
+
+    @Test
+    void theFirstToAskMayBeInAScope() {
+        try (var parameter = new Parameter("x", new long[] {2}, () -> Tensors.zeros(Device.cpu(), 2))) {
+            try (var scope = Scope.open()) {
+                parameter.tensor();
+            }
+            assertThat(Tensors.toFloats(parameter.tensor())).containsExactly(0, 0);
+        }
+    }
 }

@@ -58,8 +58,19 @@ class ChangedDataTest {
         assertThat(files.toString()).isEqualTo("[{\"name\":\"text\",\"bytes\":4000,\"modified\":1600000000000}]");
         RunState old = Json.read(tree.toString(), RunState.class);
         RunState now = Json.read(run, RunState.class);
-        assertThat(old.data().changedFile(now.data())).isNull();
+        assertThat(old.data().changedFile(now.data(), true)).isNull();
         assertThat(old.data().differences(now.data())).isEmpty();
+    }
+
+    /** Every rank looks at its own host's copy, whose times are not those of rank 0's. */
+    @Test
+    void timesOfACopyOnAnotherHostDoNotCount() throws Exception {
+        RunState saved = Json.read(directory.resolve("run/step_00000002/run.json"), RunState.class);
+        Files.setLastModifiedTime(text, FileTime.fromMillis(1_700_000_000_000L));
+        var copy = RunState.DataShape.of(
+                PackedDataset.of(TextSource.sections(text, 100)).length(8).batch(2));
+        assertThat(saved.data().changedFile(copy, true)).contains("text was 4000 bytes");
+        assertThat(saved.data().changedFile(copy, false)).isNull();
     }
 
     private long resume(long steps, boolean allows) throws Exception {

@@ -91,6 +91,28 @@ class CheckpointTest {
         }
     }
 
+    /** The last save of a run has nobody but the run's end to wait for it. */
+    @Test
+    void aDirectoryThatIsGoneBeforeTheLastSaveEndsTheRun() throws Exception {
+        Path run = workdir.resolve("run");
+        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(model, 3)
+                        .checkpoints(run, 1000, 3)
+                        .listen(metrics -> {
+                            if (metrics.step() == 2) {
+                                try {
+                                    Files.move(run, workdir.resolve("moved"));
+                                } catch (IOException e) {
+                                    throw new UncheckedIOException(e);
+                                }
+                            }
+                        })
+                        .build()) {
+            assertThatThrownBy(trainer::run).isInstanceOf(IOException.class).hasMessageContaining(run.toString());
+            assertThat(run).doesNotExist();
+        }
+    }
+
     @Test
     void withoutAWholeCheckpointNothingStartsAfresh() throws Exception {
         try (var model = DecoderModel.create(TrainerTest.config(false), 1);

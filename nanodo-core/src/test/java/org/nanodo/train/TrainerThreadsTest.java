@@ -145,6 +145,31 @@ class TrainerThreadsTest {
     }
 
     @Test
+    void aListenerMayCloseTheTensorsThatItAsksFor() throws Exception {
+        try (var trainer = TrainerTest.builder(model, 3)
+                .listen(metrics -> model.parameters()
+                        .forEach(parameter -> parameter.tensor().close()))
+                .build()) {
+            trainer.run();
+        }
+        assertThat(model.generate(TOKENIZER, "a").maxTokens(2).text()).startsWith("a");
+    }
+
+    /** Clearing the gradients of a closed model fails as well, which must not hide why the run has ended. */
+    @Test
+    void whatEndedARunIsToldThoughItsModelWasClosed() throws Exception {
+        try (var mine = DecoderModel.create(TrainerTest.config(false), 1);
+                var trainer = TrainerTest.builder(mine, 3)
+                        .listen(metrics -> {
+                            mine.close();
+                            throw new IllegalArgumentException("mine");
+                        })
+                        .build()) {
+            assertThatThrownBy(trainer::run).hasMessage("mine");
+        }
+    }
+
+    @Test
     void aModelClosedDuringARunEndsItWithAMessage() throws Exception {
         for (int round = 0; round < 5; round++) {
             try (var mine = DecoderModel.create(TrainerTest.config(round % 2 == 0), 1);
