@@ -63,7 +63,8 @@ public final class CheckpointStore implements AutoCloseable {
         }
         return new CheckpointStore(directory, 1)
                 .latest()
-                .orElseThrow(() -> new NoSuchFileException(directory + " holds no checkpoint"));
+                .orElseThrow(() -> new NoSuchFileException(
+                        directory + (Files.exists(directory) ? " holds no checkpoint" : " does not exist")));
     }
 
     /**
@@ -129,7 +130,7 @@ public final class CheckpointStore implements AutoCloseable {
                 }
                 return Optional.of(checkpoint);
             } catch (CorruptFileException e) {
-                log.warn("A checkpoint is passed over: {}", e.getMessage());
+                log.warn("A checkpoint is skipped: {}", e.getMessage());
                 newest = newest == null ? e : newest;
             }
         }

@@ -38,6 +38,12 @@ final class Check {
         that(value > 0, key + " is " + value + ", it has to be positive");
     }
 
+    static void notNegative(String key, double value) {
+        that(
+                value >= 0 && value < Double.POSITIVE_INFINITY,
+                key + " is " + value + ", it has to be 0 or more, and finite");
+    }
+
     static void that(boolean holds, String otherwise) {
         if (!holds) {
             throw new IllegalArgumentException(otherwise);

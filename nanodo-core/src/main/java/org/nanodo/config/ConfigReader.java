@@ -62,11 +62,16 @@ public final class ConfigReader {
         if (!Files.exists(file)) {
             throw new NoSuchFileException(file + " does not exist");
         }
+        if (Files.isDirectory(file)) {
+            throw new IllegalArgumentException(file + " is a directory: name the file of the config in it");
+        }
         JsonNode tree;
         try {
             tree = parser(file).readTree(Json.text(file));
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException(file + " cannot be parsed: " + e.getMessage(), e);
+            throw new IllegalArgumentException(
+                    file + " cannot be parsed at line " + e.getLocation().getLineNr() + ": " + e.getOriginalMessage(),
+                    e);
         }
         if (!(tree instanceof ObjectNode object)) {
             throw new IllegalArgumentException(file + " is not a tree of keys and values");

@@ -67,6 +67,9 @@ public record OptConfig(
                 "opt.layerwise_lr_multiplier",
                 layerwiseLrMultiplier);
         Check.positive("opt.num_train_steps", numTrainSteps);
+        Check.notNegative("opt.peak_learning_rate", peakLearningRate);
+        Check.notNegative("opt.init_learning_rate", initLearningRate);
+        Check.notNegative("opt.final_learning_rate", finalLearningRate);
         Check.noNulls("opt.weight_decay_exclusion_names", weightDecayExclusionNames);
         Check.noNulls("opt.layerwise_lr_multiplier", layerwiseLrMultiplier);
         weightDecayExclusionNames = List.copyOf(weightDecayExclusionNames);

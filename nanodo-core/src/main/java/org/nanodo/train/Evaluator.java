@@ -16,7 +16,7 @@ import org.nanodo.runtime.Tensors;
  * Cross-entropy on held-out text, over all its tokens once or over its first batches.
  *
  * @param name stands before the names of its metrics; empty for none
- * @param everySteps how often the trainer runs it, besides at the end
+ * @param everySteps how often the trainer runs it, besides before the first step and at the end
  */
 record Evaluator(String name, PackedDataset data, long everySteps) {
     boolean due(long step) {

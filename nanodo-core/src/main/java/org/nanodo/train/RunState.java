@@ -96,7 +96,8 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                         && then.bytes() == file.bytes()
                         && (!times || then.modified() == file.modified());
                 if (!alike) {
-                    return (then == null ? file : then).name() + " was " + described(then) + ", is " + described(file);
+                    return (then == null ? file : then).name() + " was " + described(then) + ", it is now "
+                            + described(file);
                 }
             }
             return null;
@@ -184,8 +185,9 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         if (changed != null && !run.allowChangedData) {
             throw new IllegalArgumentException(
                     directory + " was trained on data that has changed or been copied since: "
-                            + changed + ". If the text is the same, as in a copy, or may differ, resume with"
-                            + " allowChangedData(true), allow_changed_data in a config");
+                            + changed
+                            + ". Restore the file or, if its text is the same, as in a copy, or may differ, resume with"
+                            + " allow_changed_data=true, in a program allowChangedData(true)");
         } else if (changed != null) {
             log.warn("{} was trained on data that has changed or been copied since: {}", directory, changed);
         }

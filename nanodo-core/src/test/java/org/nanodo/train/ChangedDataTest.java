@@ -37,10 +37,10 @@ class ChangedDataTest {
         write("sOme words", FileTime.fromMillis(THEN.toMillis() + 1));
         assertThatThrownBy(() -> resume(4, false))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining("text was 4000 bytes, written at 2020-09-13T12:26:40Z, is 4000 bytes")
+                .hasMessageContaining("text was 4000 bytes, written at 2020-09-13T12:26:40Z, it is now 4000 bytes")
                 .hasMessageContaining("12:26:40.001Z")
                 .hasMessageContaining("copy")
-                .hasMessageContaining("allowChangedData(true), allow_changed_data in a config");
+                .hasMessageContaining("allow_changed_data=true, in a program allowChangedData(true)");
         assertThat(resume(4, true)).isEqualTo(4);
     }
 

@@ -60,7 +60,7 @@ public final class Train implements Callable<Integer> {
                         "Model: %,d parameters. Checkpoints and metrics: %s%n",
                         run.model().parameterCount(), config.workdir());
                 if (run.trainer().step() > 0) {
-                    System.out.println("Going on after step " + run.trainer().step());
+                    System.out.println("Resuming after step " + run.trainer().step());
                 }
                 progress.startFrom(run.trainer().step());
             }

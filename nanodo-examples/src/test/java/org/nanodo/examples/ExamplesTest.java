@@ -132,7 +132,10 @@ class ExamplesTest {
                 "is empty",
                 "--data",
                 Files.writeString(folder.resolve("empty"), "").toString());
-        check(new Generate(), "holds no checkpoint", folder.resolve("nowhere").toString());
+        check(
+                new Generate(),
+                "nowhere does not exist",
+                folder.resolve("nowhere").toString());
     }
 
     private void check(Object command, String message, String... args) {
