@@ -69,9 +69,9 @@ public final class ConfigReader {
         try {
             tree = parser(file).readTree(Json.text(file));
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException(
-                    file + " cannot be parsed at line " + e.getLocation().getLineNr() + ": " + e.getOriginalMessage(),
-                    e);
+            String line =
+                    e.getLocation() == null ? "" : " at line " + e.getLocation().getLineNr();
+            throw new IllegalArgumentException(file + " cannot be parsed" + line + ": " + e.getOriginalMessage(), e);
         }
         if (!(tree instanceof ObjectNode object)) {
             throw new IllegalArgumentException(file + " is not a tree of keys and values");
