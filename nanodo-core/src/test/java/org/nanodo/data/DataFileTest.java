@@ -107,7 +107,7 @@ class DataFileTest {
         };
         List<DataFile> files = Mixture.of(many, 1).files();
         assertThat(files).hasSize(1);
-        assertThat(files.get(0).name()).isEqualTo("one of 10001 files");
+        assertThat(files.get(0).name()).isEqualTo("one of 10001 files (whose time is a digest of theirs)");
         assertThat(files.get(0).bytes()).isEqualTo(20_001);
         assertThat(Mixture.of(many, 1).files()).isEqualTo(files);
         last[0] = new DataFile("last", 1, 2);
