@@ -109,7 +109,7 @@ final class JsonLines implements DocumentReader {
         return FileLines.scan(file, mark);
     }
 
-    /** One of those. */
+    /** The document of one line of a file whose lines are found already. */
     static UnreadDocument document(FileLines lines, int index, String field) {
         UnreadText text = () -> {
             String name = lines.name(index);

@@ -76,7 +76,7 @@ public abstract class GroupState implements Optimizer.State {
         }
     }
 
-    /** Takes it out of all scopes and frees it at the end. */
+    /** Takes a native object out of all scopes, and frees it when this state is closed. */
     protected final <P extends Pointer> P own(P pointer) {
         owned.add(pointer);
         return Scope.keep(pointer);

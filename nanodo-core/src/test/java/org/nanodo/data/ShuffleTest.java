@@ -173,7 +173,7 @@ class ShuffleTest {
         }
     }
 
-    /** Checkpoints of earlier versions go on with it. */
+    /** A run whose checkpoint an earlier version wrote resumes in this order. */
     @Test
     void documentsThatAreFilesOrLinesKeepTheirOrder() {
         String[] letters = "abcdefghijkl".split("");
