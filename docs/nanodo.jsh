@@ -1,8 +1,12 @@
 // NanoDO in jshell. From the top of the project, once: mvn -q -DskipTests install dependency:build-classpath -Dmdep.outputFile=target/cp
 // Then: jshell --class-path nanodo-core/target/classes:$(cat nanodo-core/target/cp) docs/nanodo.jsh
 import org.nanodo.data.*
+import org.nanodo.metrics.*
 import org.nanodo.model.*
+import org.nanodo.optim.*
 import org.nanodo.runtime.*
+import org.nanodo.source.*
+import org.nanodo.tokenizer.*
 import org.nanodo.train.*
 
 System.out.println(Natives.describe())

@@ -13,17 +13,17 @@ import java.util.HexFormat;
 import java.util.List;
 import org.nanodo.BadInputTest.Case;
 import org.nanodo.checkpoint.CheckpointStore;
-import org.nanodo.checkpoint.CorruptFileException;
-import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.checkpoint.TensorSet;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.TextSource;
+import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Manifest;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
+import org.nanodo.source.TextSource;
 import org.nanodo.train.Trainer;
 
 /** Saved models and checkpoints that are not as they should be. */

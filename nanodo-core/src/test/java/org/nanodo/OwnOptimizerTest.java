@@ -7,12 +7,12 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.nanodo.model.Parameter;
+import org.nanodo.optim.DecoupledState;
+import org.nanodo.optim.GroupedOptimizer;
+import org.nanodo.optim.Groups;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
-import org.nanodo.train.DecoupledState;
-import org.nanodo.train.GroupedOptimizer;
-import org.nanodo.train.Groups;
 
 /** That a rule of a user's own can be written from outside of the library, as docs/optimizers.md shows. */
 class OwnOptimizerTest {

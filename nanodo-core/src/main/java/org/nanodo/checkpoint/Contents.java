@@ -6,6 +6,10 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.BiFunction;
 import org.bytedeco.pytorch.Tensor;
+import org.nanodo.files.AtomicDirectory;
+import org.nanodo.files.Json;
+import org.nanodo.files.Manifest;
+import org.nanodo.files.NewDirectory;
 
 /**
  * What a new folder is to hold: JSON and tensors. Of several ranks each has its own contents: tensors, or its slices of them,
@@ -76,7 +80,7 @@ public final class Contents implements AtomicDirectory.Writer {
     }
 
     @Override
-    public void write(NewFolder folder) throws IOException {
+    public void write(NewDirectory folder) throws IOException {
         for (var file : tensors.entrySet()) {
             try (var channel = folder.file(file.getKey())) {
                 TensorSet.write(channel, file.getValue());

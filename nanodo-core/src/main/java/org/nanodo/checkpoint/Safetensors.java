@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;

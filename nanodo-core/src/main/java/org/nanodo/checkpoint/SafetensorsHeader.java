@@ -3,6 +3,7 @@ package org.nanodo.checkpoint;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
@@ -14,6 +15,8 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Json;
 import org.nanodo.runtime.Tensors;
 
 /**
@@ -23,6 +26,7 @@ import org.nanodo.runtime.Tensors;
  * @param entries by name, in the file's order
  */
 record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entries) {
+    private static final ObjectMapper mapper = Json.strict().build();
     private static final String METADATA = "__metadata__";
     private static final int MAX_DIMENSIONS = 64; // LibTorch's
 
@@ -100,13 +104,13 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entrie
         var header = new SafetensorsHeader(new LinkedHashMap<>(), new LinkedHashMap<>());
         check(utf8.hasRemaining() && utf8.get(utf8.position()) == '{', file, "has a header that is not a JSON object");
         try {
-            JsonNode root = Json.mapper.readTree(
+            JsonNode root = mapper.readTree(
                     StandardCharsets.UTF_8.newDecoder().decode(utf8).toString());
             for (var field : root.properties()) {
                 if (field.getKey().equals(METADATA)) {
                     header.readMetadata(file, field.getValue());
                 } else {
-                    header.entries.put(field.getKey(), Json.mapper.treeToValue(field.getValue(), Entry.class));
+                    header.entries.put(field.getKey(), mapper.treeToValue(field.getValue(), Entry.class));
                 }
             }
         } catch (CharacterCodingException e) {

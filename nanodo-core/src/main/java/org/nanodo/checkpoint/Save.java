@@ -5,6 +5,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import org.nanodo.files.AtomicDirectory;
+import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Manifest;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

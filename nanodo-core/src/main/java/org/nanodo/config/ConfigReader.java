@@ -27,7 +27,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.files.Json;
 
 /**
  * Makes a {@link TrainConfig} of the defaults, a file that says only what is different, and overrides such as

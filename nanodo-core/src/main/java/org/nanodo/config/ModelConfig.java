@@ -4,7 +4,7 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;

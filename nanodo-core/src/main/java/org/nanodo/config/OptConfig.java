@@ -9,13 +9,13 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.nanodo.model.FlaxNames;
 import org.nanodo.model.Parameter;
-import org.nanodo.train.Adafactor;
-import org.nanodo.train.AdamW;
-import org.nanodo.train.GroupedOptimizer;
-import org.nanodo.train.Lion;
-import org.nanodo.train.Muon;
-import org.nanodo.train.Optimizer;
-import org.nanodo.train.Schedule;
+import org.nanodo.optim.Adafactor;
+import org.nanodo.optim.AdamW;
+import org.nanodo.optim.GroupedOptimizer;
+import org.nanodo.optim.Lion;
+import org.nanodo.optim.Muon;
+import org.nanodo.optim.Optimizer;
+import org.nanodo.optim.Schedule;
 
 /**
  * Optimizer and learning rate, by NanoDO's names.

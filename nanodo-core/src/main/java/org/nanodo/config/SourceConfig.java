@@ -5,10 +5,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
-import org.nanodo.data.DocumentSource;
 import org.nanodo.data.Mixture;
-import org.nanodo.data.TextSource;
-import org.nanodo.data.TokenSource;
+import org.nanodo.source.DocumentSource;
+import org.nanodo.source.TextSource;
+import org.nanodo.source.TokenSource;
 
 /**
  * Documents to train or evaluate on.

@@ -8,7 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.nanodo.data.Packing;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.tokenizer.Tokenizer;
 
 /**
  * All of a run in one tree of values: NanoDO's {@code configs/default.py}, under its names (in JSON with underscores) and with

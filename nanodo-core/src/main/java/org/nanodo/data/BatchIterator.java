@@ -105,7 +105,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         List<Mixture.Part> parts = dataset.mixture().parts();
         boolean here = position.sources().size() == parts.size() && position.token() >= 0 && position.row() >= 0;
         for (int i = 0; here && i < parts.size(); i++) {
-            Position.Place place = position.sources().get(i);
+            Position.SourcePosition place = position.sources().get(i);
             int shards = parts.get(i).source().size();
             // Shuffled documents may have numbers of their own, which are not known yet.
             here = place.epoch() >= 0

@@ -1,14 +1,17 @@
 package org.nanodo.data;
 
 import java.io.IOException;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.DocumentIndex;
+import org.nanodo.source.DocumentSource;
+import org.nanodo.source.UnreadDocument;
 
 /**
  * The documents of one source in the order of training, not yet read, epoch after epoch. What follows a place depends on the
  * place and the seed alone, so that any can be found again. Its methods may be called by any thread.
  */
 interface DocumentOrder extends AutoCloseable {
-    record Entry(Place place, UnreadDocument document) {}
+    record Entry(SourcePosition place, UnreadDocument document) {}
 
     /** The order of one of the dataset's sources. */
     static DocumentOrder of(PackedDataset dataset, int part) {
@@ -24,14 +27,14 @@ interface DocumentOrder extends AutoCloseable {
     }
 
     /** Of the next document, as far as it is known that the shard goes on. */
-    Place place();
+    SourcePosition place();
 
     /**
      * Makes that place's document the next one.
      *
      * @throws IllegalArgumentException if there is no such place
      */
-    void seek(Place place) throws IOException;
+    void seek(SourcePosition place) throws IOException;
 
     /** Null after the last epoch. @throws IllegalArgumentException if a whole epoch has no document */
     Entry next() throws IOException;
@@ -39,7 +42,7 @@ interface DocumentOrder extends AutoCloseable {
     @Override
     void close();
 
-    static IllegalArgumentException beyondTheEnd(Place place) {
+    static IllegalArgumentException beyondTheEnd(SourcePosition place) {
         return new IllegalArgumentException(
                 place + " is beyond the end of its shard: it was taken from another dataset");
     }

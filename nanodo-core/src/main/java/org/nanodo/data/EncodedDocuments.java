@@ -12,8 +12,11 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import org.nanodo.data.DocumentOrder.Entry;
-import org.nanodo.data.Position.Place;
-import org.nanodo.data.UnreadDocument.Tokens;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.files.Failures;
+import org.nanodo.source.UnreadDocument;
+import org.nanodo.source.UnreadDocument.Tokens;
+import org.nanodo.tokenizer.Tokenizer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,10 +36,10 @@ final class EncodedDocuments implements AutoCloseable {
     private static final long AHEAD_BYTES = 1 << 26;
 
     /** A document, and the place of the one after it. */
-    record Encoded(Tokens tokens, Place next) {}
+    record Encoded(Tokens tokens, SourcePosition next) {}
 
     /** A document at its place, and where its ids will be; the end of the data has none. */
-    private record Ahead(Place place, Future<List<Result>> chunk, int index, int bytes) {}
+    private record Ahead(SourcePosition place, Future<List<Result>> chunk, int index, int bytes) {}
 
     private record Result(Tokens tokens, RuntimeException failure) {}
 
@@ -63,7 +66,7 @@ final class EncodedDocuments implements AutoCloseable {
     }
 
     /** The document at that place, which is cheap if it is the last one asked for or the one after; null at the data's end. */
-    Encoded at(Place place) {
+    Encoded at(SourcePosition place) {
         while (current != null && !current.place.isSameDocument(place)) {
             take();
         }
@@ -91,7 +94,7 @@ final class EncodedDocuments implements AutoCloseable {
         aheadBytes -= current == null ? 0 : current.bytes;
     }
 
-    private void seek(Place place) {
+    private void seek(SourcePosition place) {
         ended = false;
         try {
             order.seek(place);

@@ -6,7 +6,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.StringJoiner;
 import java.util.zip.CRC32C;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.DataFile;
+import org.nanodo.source.DocumentSource;
 
 /**
  * Sources with weights. A weight is a share of the tokens, not of the documents: it is tokens that are trained on and that
@@ -51,7 +53,7 @@ public record Mixture(List<Part> parts) {
     }
 
     /** Which source is next. */
-    int next(List<Place> places) {
+    int next(List<SourcePosition> places) {
         int next = 0;
         for (int i = 1; i < parts.size(); i++) {
             if (places.get(i).tokens() / parts.get(i).weight < places.get(next).tokens() / parts.get(next).weight) {

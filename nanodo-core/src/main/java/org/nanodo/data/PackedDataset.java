@@ -2,6 +2,9 @@ package org.nanodo.data;
 
 import java.util.ArrayList;
 import java.util.function.Consumer;
+import org.nanodo.source.DocumentIndex;
+import org.nanodo.source.DocumentSource;
+import org.nanodo.tokenizer.Tokenizer;
 
 /**
  * Packed rows of a text source, batch after batch. A value: each method returns a changed copy, and any number of

@@ -6,7 +6,8 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.stream.IntStream;
 import org.nanodo.data.EncodedDocuments.Encoded;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.Shuffle;
 
 /**
  * Noam packing: documents, each as BOS, its ids, EOS, are laid end to end and cut every L tokens, so that no position is
@@ -71,7 +72,7 @@ final class Packer implements AutoCloseable {
         TextSize begun = TextSize.NONE;
         while (!made.areFull()) {
             int source = dataset.mixture().next(places);
-            Place place = places.get(source);
+            SourcePosition place = places.get(source);
             Encoded document = sources.get(source).at(place);
             if (document == null) {
                 break;
@@ -96,7 +97,7 @@ final class Packer implements AutoCloseable {
     }
 
     /** After the first pass over a source its tokens are known. An endless one without any would be read for ever. */
-    private void checkLongEnough(Place place, Place next, int source) {
+    private void checkLongEnough(SourcePosition place, SourcePosition next, int source) {
         if (place.epoch() > 0 || next.epoch() == 0 || dataset.epochs() != PackedDataset.ENDLESS) {
             return;
         }

@@ -1,7 +1,10 @@
 package org.nanodo.data;
 
 import java.io.IOException;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.DocumentIndex;
+import org.nanodo.source.DocumentSource;
+import org.nanodo.source.Shuffle;
 
 /** All documents of a source in one random order, another one every epoch. Takes four bytes a document. */
 final class Permutation implements DocumentOrder {
@@ -23,12 +26,12 @@ final class Permutation implements DocumentOrder {
 
     /** Documents take the shards' part. */
     @Override
-    public synchronized Place place() {
-        return new Place(epoch, next, 0, 0, 0);
+    public synchronized SourcePosition place() {
+        return new SourcePosition(epoch, next, 0, 0, 0);
     }
 
     @Override
-    public synchronized void seek(Place place) throws IOException {
+    public synchronized void seek(SourcePosition place) throws IOException {
         if (place.document() > 0 || place.drawn() > 0 || place.shard() > size()) {
             throw DocumentOrder.beyondTheEnd(place);
         }
@@ -50,7 +53,7 @@ final class Permutation implements DocumentOrder {
             order = Shuffle.permutation(size(), seed, -epoch);
             orderEpoch = epoch;
         }
-        Place place = place();
+        SourcePosition place = place();
         return new Entry(place, index.document(order[next++]));
     }
 

@@ -11,7 +11,7 @@ import java.util.List;
  *
  * @param sources one place for each source of the mixture, in its order
  */
-public record Position(List<Place> sources, int token, int row) {
+public record Position(List<SourcePosition> sources, int token, int row) {
     public Position {
         sources = List.copyOf(sources);
     }
@@ -26,23 +26,23 @@ public record Position(List<Place> sources, int token, int row) {
      *     in checkpoints from before there was one
      * @param tokens tokens drawn from the source so far, in all epochs
      */
-    public record Place(
+    public record SourcePosition(
             long epoch, int shard, int document, @JsonSetter(nulls = Nulls.AS_EMPTY) int drawn, long tokens) {
-        boolean isSameDocument(Place other) {
+        boolean isSameDocument(SourcePosition other) {
             return epoch == other.epoch && shard == other.shard && document == other.document && drawn == other.drawn;
         }
 
-        Place after(long tokens) {
-            return new Place(epoch, shard, document, drawn, tokens);
+        SourcePosition after(long tokens) {
+            return new SourcePosition(epoch, shard, document, drawn, tokens);
         }
     }
 
     static Position start(int sources) {
-        return new Position(Collections.nCopies(sources, new Place(0, 0, 0, 0, 0)), 0, 0);
+        return new Position(Collections.nCopies(sources, new SourcePosition(0, 0, 0, 0, 0)), 0, 0);
     }
 
     /** Tokens drawn before this one. */
     long tokens() {
-        return token + sources.stream().mapToLong(Place::tokens).sum();
+        return token + sources.stream().mapToLong(SourcePosition::tokens).sum();
     }
 }

@@ -1,7 +1,11 @@
 package org.nanodo.data;
 
 import java.io.IOException;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.DocumentReader;
+import org.nanodo.source.DocumentSource;
+import org.nanodo.source.Shuffle;
+import org.nanodo.source.UnreadDocument;
 
 /**
  * Documents shard after shard, each from its beginning, since that is how a compressed file can be read. Where shards are
@@ -28,13 +32,13 @@ final class ShardSequence implements DocumentOrder {
     }
 
     @Override
-    public synchronized Place place() {
-        return new Place(epoch, shard, document, 0, 0);
+    public synchronized SourcePosition place() {
+        return new SourcePosition(epoch, shard, document, 0, 0);
     }
 
     /** At the cost of going through the shard up to there. */
     @Override
-    public synchronized void seek(Place place) throws IOException {
+    public synchronized void seek(SourcePosition place) throws IOException {
         if (place.shard() >= source.size()) {
             throw DocumentOrder.beyondTheEnd(place);
         }
@@ -51,7 +55,7 @@ final class ShardSequence implements DocumentOrder {
         while (epoch < epochs) {
             UnreadDocument next = nextOfEpoch();
             if (next != null) {
-                return new Entry(new Place(epoch, shard, document - 1, 0, 0), next);
+                return new Entry(new SourcePosition(epoch, shard, document - 1, 0, 0), next);
             }
         }
         return null;

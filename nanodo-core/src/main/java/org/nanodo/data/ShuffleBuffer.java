@@ -3,7 +3,10 @@ package org.nanodo.data;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.DocumentSource;
+import org.nanodo.source.Shuffle;
+import org.nanodo.source.UnreadDocument;
 
 /**
  * Documents that can only be read in order: shards come in another order every epoch, and what follows one another in them is
@@ -22,7 +25,7 @@ final class ShuffleBuffer implements DocumentOrder {
     private final List<UnreadDocument> buffer = new ArrayList<>();
     private int[] order;
     private int drawn;
-    private Place start;
+    private SourcePosition start;
     private boolean isFilling; // or has failed to: then all of it is still to come
 
     ShuffleBuffer(DocumentSource source, long seed, long epochs, long bytes) {
@@ -34,14 +37,14 @@ final class ShuffleBuffer implements DocumentOrder {
     }
 
     @Override
-    public synchronized Place place() {
+    public synchronized SourcePosition place() {
         return isFilling || drawn < buffer.size()
-                ? new Place(start.epoch(), start.shard(), start.document(), drawn, 0)
+                ? new SourcePosition(start.epoch(), start.shard(), start.document(), drawn, 0)
                 : documents.place();
     }
 
     @Override
-    public synchronized void seek(Place place) throws IOException {
+    public synchronized void seek(SourcePosition place) throws IOException {
         empty();
         documents.seek(place);
         if (place.drawn() > 0) {
@@ -61,7 +64,7 @@ final class ShuffleBuffer implements DocumentOrder {
                 return null;
             }
         }
-        Place place = place();
+        SourcePosition place = place();
         UnreadDocument next = buffer.set(order[drawn++], null); // others hold it from now on
         return new Entry(place, next);
     }

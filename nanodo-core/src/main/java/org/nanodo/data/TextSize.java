@@ -1,6 +1,6 @@
 package org.nanodo.data;
 
-import org.nanodo.data.UnreadDocument.Tokens;
+import org.nanodo.source.UnreadDocument.Tokens;
 
 /**
  * How long documents are.

@@ -13,9 +13,9 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Timeline;
+import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Engine;
 import org.nanodo.train.Loss;
-import org.nanodo.train.SingleDevice;
 import org.nanodo.train.StepClock;
 
 /**
@@ -82,14 +82,14 @@ public final class Fsdp implements Engine, AutoCloseable {
     public record Traffic(long gathered, long reduced) {}
 
     private final Collectives ranks;
-    private final Units units;
-    private final SingleDevice walk;
+    private final ShardSchedule units;
+    private final BlockWalk walk;
     private boolean closed;
 
     private Fsdp(LanguageModel model, Options options) {
         ranks = options.ranks;
-        units = new Units(model, options);
-        walk = new SingleDevice(model, units);
+        units = new ShardSchedule(model, options);
+        walk = new BlockWalk(model, units);
     }
 
     /** Frees blocks after the forward pass, prefetches, and reduces each micro-batch, until said otherwise. */

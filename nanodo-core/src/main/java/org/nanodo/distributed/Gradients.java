@@ -17,7 +17,7 @@ final class Gradients implements AutoCloseable {
     private final Device device;
     private final long S;
     private final long length;
-    private final List<Place> places;
+    private final List<Slot> slots;
     private final List<Shard> shards;
     private final Tensor sum_S;
     private boolean present;
@@ -26,12 +26,12 @@ final class Gradients implements AutoCloseable {
     private Handle reducing;
 
     /** @param length of the whole without its padding */
-    Gradients(Collectives ranks, Device device, long S, long length, List<Place> places, List<Shard> shards) {
+    Gradients(Collectives ranks, Device device, long S, long length, List<Slot> slots, List<Shard> shards) {
         this.ranks = ranks;
         this.device = device;
         this.S = S;
         this.length = length;
-        this.places = places;
+        this.slots = slots;
         this.shards = shards;
         try (var scope = Scope.open()) {
             sum_S = Scope.keep(Tensors.zeros(device, S));
@@ -54,11 +54,11 @@ final class Gradients implements AutoCloseable {
             if (whole_WxS == null) {
                 whole_WxS = Scope.keep(Tensors.zeros(device, S * ranks.world()));
             }
-            for (Place place : places) {
-                if (!place.isCast()) { // whose gradient is of another type
-                    place.tensor()
+            for (Slot slot : slots) {
+                if (!slot.isCast()) { // whose gradient is of another type
+                    slot.tensor()
                             .mutable_grad()
-                            .put(place.in(whole_WxS).view(place.parameter().shape()));
+                            .put(slot.in(whole_WxS).view(slot.parameter().shape()));
                 }
             }
         }
@@ -68,11 +68,11 @@ final class Gradients implements AutoCloseable {
     void takeBack() {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            for (Place place : places) {
-                if (place.isCast()) {
-                    collect(place, false);
+            for (Slot slot : slots) {
+                if (slot.isCast()) {
+                    collect(slot, false);
                 } else {
-                    place.tensor().mutable_grad().reset();
+                    slot.tensor().mutable_grad().reset();
                 }
             }
         }
@@ -87,13 +87,13 @@ final class Gradients implements AutoCloseable {
                 whole_WxS = Scope.keep(Tensors.empty(device, ScalarType.Float, S * ranks.world()));
                 whole_WxS.narrow(0, length, S * ranks.world() - length).zero_();
             }
-            places.forEach(place -> collect(place, first));
+            slots.forEach(slot -> collect(slot, first));
         }
     }
 
-    private void collect(Place place, boolean first) {
-        Tensor sum = place.in(whole_WxS);
-        Tensor gradient = place.leaf().grad();
+    private void collect(Slot slot, boolean first) {
+        Tensor sum = slot.in(whole_WxS);
+        Tensor gradient = slot.leaf().grad();
         if (!gradient.defined()) {
             if (first) {
                 sum.zero_(); // nothing came of this parameter
@@ -105,7 +105,7 @@ final class Gradients implements AutoCloseable {
         } else {
             sum.add_(gradient.reshape(-1));
         }
-        place.leaf().mutable_grad().reset();
+        slot.leaf().mutable_grad().reset();
     }
 
     void startReduce() {
@@ -132,9 +132,9 @@ final class Gradients implements AutoCloseable {
     /** Of a step that failed half-way, too: autograd may have left gradients that were not collected. */
     void clear() {
         present = false;
-        places.forEach(place -> {
-            place.leaf().mutable_grad().reset();
-            place.tensor().mutable_grad().reset();
+        slots.forEach(slot -> {
+            slot.leaf().mutable_grad().reset();
+            slot.tensor().mutable_grad().reset();
         });
         shards.forEach(shard -> shard.part().tensor().mutable_grad().reset());
         freeWhole();

@@ -26,12 +26,12 @@ public final class Rendezvous implements AutoCloseable {
     /** How long rank 0 keeps its store after a failure, so that the others can read why. */
     private static final Duration LINGER = Duration.ofSeconds(2);
 
-    private final Launched launched;
+    private final LaunchEnvironment launched;
     private final Duration timeout;
     private final Store server;
     private final Store store;
 
-    private Rendezvous(Launched launched, Duration timeout) {
+    private Rendezvous(LaunchEnvironment launched, Duration timeout) {
         this.launched = launched;
         this.timeout = timeout;
         boolean alone = launched.world() == 1;
@@ -52,7 +52,7 @@ public final class Rendezvous implements AutoCloseable {
 
     static Rendezvous join(Map<String, String> environment, Duration timeout) {
         Natives.start();
-        var rendezvous = new Rendezvous(Launched.by(environment), timeout);
+        var rendezvous = new Rendezvous(LaunchEnvironment.by(environment), timeout);
         try {
             rendezvous.meet();
             return rendezvous;

@@ -24,7 +24,7 @@ final class Unit implements AutoCloseable {
     private final Device device;
     private final ScalarType type;
     private final long S;
-    private final List<Place> places = new ArrayList<>();
+    private final List<Slot> slots = new ArrayList<>();
     private final List<Shard> shards = new ArrayList<>();
     private final Tensor values_S;
     private final Gradients gradients;
@@ -42,16 +42,16 @@ final class Unit implements AutoCloseable {
         try (var scope = Scope.open()) {
             values_S = Scope.keep(Tensors.zeros(device, S));
         }
-        gradients = new Gradients(ranks, device, S, length, places, shards);
+        gradients = new Gradients(ranks, device, S, length, slots, shards);
         long start = 0;
         for (Parameter parameter : parameters) {
             try (var scope = Scope.open();
                     var off = Grad.off()) {
                 takeShard(parameter, start);
                 Tensor tensor = Scope.keep(new Tensor(parameter.tensor()));
-                var place = new Place(parameter, start, tensor, type == ScalarType.Float ? tensor : cast(tensor));
-                place.drop();
-                places.add(place);
+                var slot = new Slot(parameter, start, tensor, type == ScalarType.Float ? tensor : cast(tensor));
+                slot.drop();
+                slots.add(slot);
             }
             start += parameter.numel();
         }
@@ -126,7 +126,7 @@ final class Unit implements AutoCloseable {
         gathering = null;
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            places.forEach(place -> place.lend(whole_WxS));
+            slots.forEach(slot -> slot.lend(whole_WxS));
         }
     }
 
@@ -134,7 +134,7 @@ final class Unit implements AutoCloseable {
     void free() {
         gathering = null;
         if (whole_WxS != null) {
-            places.forEach(Place::drop);
+            slots.forEach(Slot::drop);
             whole_WxS.close();
             whole_WxS = null;
         }
@@ -144,7 +144,7 @@ final class Unit implements AutoCloseable {
     public void close() {
         free();
         shards.forEach(Shard::close);
-        places.forEach(Place::close);
+        slots.forEach(Slot::close);
         gradients.close();
         values_S.close();
     }

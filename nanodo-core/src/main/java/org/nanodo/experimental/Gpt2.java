@@ -7,7 +7,7 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.files.Json;
 import org.nanodo.model.Attention;
 import org.nanodo.model.Embedding;
 import org.nanodo.model.Init;

@@ -10,7 +10,7 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.files.Json;
 import org.nanodo.model.Attention;
 import org.nanodo.model.Embedding;
 import org.nanodo.model.Init;

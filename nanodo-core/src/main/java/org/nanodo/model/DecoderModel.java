@@ -14,7 +14,7 @@ import org.nanodo.runtime.Dtype;
 /** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
 public final class DecoderModel implements LanguageModel {
     public static final String NAME = "nanodo";
-    static final double LAYER_NORM_EPS = 1e-6; // flax's
+    public static final double LAYER_NORM_EPS = 1e-6; // flax's
 
     private final TransformerConfig config;
     private final Device device;

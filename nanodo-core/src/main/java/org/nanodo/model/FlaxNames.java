@@ -6,8 +6,8 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
-import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 

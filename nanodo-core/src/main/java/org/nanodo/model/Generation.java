@@ -7,8 +7,8 @@ import java.util.SplittableRandom;
 import java.util.function.Consumer;
 import java.util.random.RandomGenerator;
 import java.util.stream.IntStream;
-import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.NativeErrors;
+import org.nanodo.tokenizer.Tokenizer;
 
 /** Continuations of prompts, one token at a time, with keys and values of earlier tokens kept. */
 public final class Generation {
@@ -131,7 +131,7 @@ public final class Generation {
         }
         int heard = listener == null ? 0 : tokenizer.decode(prompts.get(0)).length();
         try (var use = ModelUse.inference(model.parameters());
-                var decoder = new Decoder(model, (int) Math.min(most, (long) longest + maxTokens))) {
+                var decoder = new CachedDecoder(model, (int) Math.min(most, (long) longest + maxTokens))) {
             for (int n = 0; n < maxTokens && !all(ended); n++) {
                 float[][] logits = decoder.logits(rows, lengths);
                 for (int b = 0; b < B; b++) {

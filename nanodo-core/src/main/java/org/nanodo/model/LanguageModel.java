@@ -6,12 +6,12 @@ import java.util.List;
 import java.util.function.IntFunction;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.NativeErrors;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.tokenizer.Tokenizer;
 
 /**
  * A decoder as the trainer sees it: embed, blocks, head. Whoever runs these three in order may keep, drop, recompute or

@@ -16,18 +16,18 @@ import java.util.function.Function;
 import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.checkpoint.AtomicDirectory;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.Contents;
-import org.nanodo.checkpoint.CorruptFileException;
-import org.nanodo.checkpoint.Json;
-import org.nanodo.checkpoint.Manifest;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.checkpoint.TensorSet;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.files.AtomicDirectory;
+import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Json;
+import org.nanodo.files.Manifest;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
+import org.nanodo.tokenizer.Tokenizer;
 
 /**
  * A model on disk: a folder with {@code config.json} and the {@link TensorSet} {@code model}, in a checkpoint also
@@ -35,7 +35,7 @@ import org.nanodo.runtime.Scope;
  */
 public final class ModelFiles {
     private static final String CONFIG = "config.json";
-    static final String TENSORS = "model";
+    public static final String TENSORS = "model";
     private static final String TOKENIZER = "tokenizer.json";
 
     private ModelFiles() {}

@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.files.Json;
 import org.nanodo.runtime.Device;
 
 /**

@@ -1,7 +1,7 @@
 package org.nanodo.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.files.Json;
 import org.nanodo.runtime.Dtype;
 
 /**

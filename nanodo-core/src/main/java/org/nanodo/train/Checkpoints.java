@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Optional;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.data.BatchIterator;
+import org.nanodo.optim.Optimizer;
 import org.nanodo.runtime.Scope;
 
 /**
@@ -19,7 +20,7 @@ final class Checkpoints implements AutoCloseable {
     private final Engine engine;
     private final Optimizer.State optimizer;
     private final BatchIterator batches;
-    private final Together together;
+    private final Agreement together;
     private final CheckpointStore store;
     private boolean own;
     private IOException failure;
@@ -30,7 +31,7 @@ final class Checkpoints implements AutoCloseable {
             Engine engine,
             Optimizer.State optimizer,
             BatchIterator batches,
-            Together together) {
+            Agreement together) {
         this.options = options;
         this.engine = engine;
         this.optimizer = optimizer;

@@ -6,11 +6,12 @@ import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.TextSize;
-import org.nanodo.data.TextSource;
+import org.nanodo.metrics.Average;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.source.TextSource;
 
 /**
  * Cross-entropy on held-out text, over all its tokens once or over its first batches.

@@ -3,15 +3,13 @@ package org.nanodo.train;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 
 /** What is told of each training step, by NanoDO's names. */
 final class StepMetrics {
-    private static final Set<String> SPEED = Set.of("steps_per_sec", "tokens_per_sec", "mfu", "uptime");
-
     private final LanguageModel model;
     private final PackedDataset data;
     private final long steps;
@@ -27,11 +25,6 @@ final class StepMetrics {
         steps = options.steps;
         this.peakFlops = peakFlops;
         this.internals = internals;
-    }
-
-    /** Whether that is a metric that differs between runs of the same steps. */
-    static boolean isOfSpeed(String name) {
-        return name.startsWith("seconds/") || SPEED.contains(name);
     }
 
     /** Targets learnt from since the run's beginning. */

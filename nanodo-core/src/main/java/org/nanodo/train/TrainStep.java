@@ -8,6 +8,7 @@ import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.data.Batch;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.optim.Optimizer;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;

@@ -7,7 +7,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.metrics.MetricWriter;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.optim.AdamW;
+import org.nanodo.optim.Optimizer;
+import org.nanodo.optim.Schedule;
 
 /** Everything about a run but its model. Data and steps have to be named, in any order. */
 public final class TrainerBuilder implements Cloneable {
@@ -16,7 +21,7 @@ public final class TrainerBuilder implements Cloneable {
     List<MetricWriter> writers = new ArrayList<>();
     Map<String, Evaluator> evaluators = new LinkedHashMap<>();
     PackedDataset data;
-    Engine.Factory engine = SingleDevice::new;
+    Engine.Factory engine = BlockWalk::new;
     Loss loss;
     Optimizer optimizer = AdamW.with();
     Schedule schedule;

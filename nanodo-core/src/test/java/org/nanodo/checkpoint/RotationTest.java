@@ -155,20 +155,4 @@ class RotationTest {
                 .hasMessageContaining("is closed");
         assertThatThrownBy(() -> store.lock()).hasMessageContaining("is closed");
     }
-
-    /** As a full disk does, whose error names no file. */
-    @Test
-    void aFileThatCannotBeWrittenIsNamed() throws Exception {
-        var folder = new NewFolder(directory);
-        try (var file = folder.file("model.safetensors")) {
-            Thread.currentThread().interrupt(); // which closes the channel of who writes
-            assertThatThrownBy(() -> file.write(java.nio.ByteBuffer.allocate(1)))
-                    .isInstanceOf(IOException.class)
-                    .hasMessageContaining("model.safetensors cannot be written: ");
-        } catch (IOException e) {
-            assertThat(e).hasMessageContaining("model.safetensors cannot be written: ");
-        } finally {
-            Thread.interrupted();
-        }
-    }
 }

@@ -19,6 +19,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 

@@ -13,6 +13,9 @@ import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.files.AtomicDirectory;
+import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Manifest;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 

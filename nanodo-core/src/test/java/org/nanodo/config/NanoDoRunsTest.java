@@ -14,15 +14,15 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.Golden;
-import org.nanodo.checkpoint.Json;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.TokenSource;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.files.Json;
 import org.nanodo.model.FlaxNames;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
+import org.nanodo.optim.Schedule;
 import org.nanodo.runtime.Dtype;
-import org.nanodo.train.Schedule;
+import org.nanodo.source.TokenSource;
+import org.nanodo.tokenizer.Tokenizer;
 import org.nanodo.train.Trainer;
 
 /**

@@ -17,10 +17,10 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.train.Loss;
-import org.nanodo.train.Metrics;
 
 class TrainRunTest {
     @TempDir

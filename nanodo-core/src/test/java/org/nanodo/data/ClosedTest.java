@@ -17,10 +17,17 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.Documents;
+import org.nanodo.source.Document;
+import org.nanodo.source.DocumentReader;
+import org.nanodo.source.IndexedTextSource;
+import org.nanodo.source.TextSource;
 
 /** Closed things say that they are closed, on whatever thread. */
 @Timeout(60)
 class ClosedTest {
+    record Raw(Binary text) {}
+
     @TempDir
     Path directory;
 
@@ -85,12 +92,11 @@ class ClosedTest {
         Path file = directory.resolve(name);
         String lines = "{\"text\":\"a\"}\n".repeat(10_000); // more than a buffer
         if (name.endsWith("gz")) {
-            JsonLinesTest.gzip(file, lines.getBytes());
+            Documents.gzip(file, lines.getBytes());
         } else if (name.endsWith("parquet")) {
-            try (var writer =
-                    new CarpetWriter<>(new FileSystemOutputFile(file.toFile()), ParquetColumnTest.Raw.class)) {
-                writer.write(new ParquetColumnTest.Raw(Binary.fromString("a")));
-                writer.write(new ParquetColumnTest.Raw(Binary.fromString("b")));
+            try (var writer = new CarpetWriter<>(new FileSystemOutputFile(file.toFile()), Raw.class)) {
+                writer.write(new Raw(Binary.fromString("a")));
+                writer.write(new Raw(Binary.fromString("b")));
             }
         } else {
             Files.writeString(file, lines);
@@ -99,7 +105,7 @@ class ClosedTest {
                 ? TextSource.parquet(file.toString(), "text")
                 : TextSource.jsonLines(file.toString(), "text");
         DocumentReader reader = source.open(0);
-        assertThat(TextSourceTest.text(reader.next())).isEqualTo("a");
+        assertThat(Documents.text(reader.next())).isEqualTo("a");
         reader.close();
         reader.close();
         assertThatThrownBy(reader::next)

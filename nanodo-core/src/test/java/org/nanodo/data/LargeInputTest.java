@@ -15,6 +15,7 @@ import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
+import org.nanodo.source.TextSource;
 
 /** Inputs that are far larger than memory, read by a JVM of 64 MiB: one error each, which names the file, the bound and the way out. */
 class LargeInputTest {

@@ -12,6 +12,8 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.Documents;
+import org.nanodo.source.TextSource;
 
 class MixtureTest {
     @TempDir
@@ -71,7 +73,7 @@ class MixtureTest {
             for (int i = 0; i < 60_000; i++) {
                 batches.next();
             }
-            List<Position.Place> places = batches.position().sources();
+            List<Position.SourcePosition> places = batches.position().sources();
             assertThat(places.get(0).tokens())
                     .isCloseTo(places.get(1).tokens(), org.assertj.core.data.Offset.offset(50L));
             assertThat(places.get(1).epoch())
@@ -83,8 +85,8 @@ class MixtureTest {
 
     @Test
     void seekContinuesExactlyFromAnyBatch() throws Exception {
-        JsonLinesTest.gzip(folder.resolve("1.gz"), lines('j', 3000).getBytes());
-        JsonLinesTest.gzip(folder.resolve("2.gz"), lines('k', 20).getBytes());
+        Documents.gzip(folder.resolve("1.gz"), lines('j', 3000).getBytes());
+        Documents.gzip(folder.resolve("2.gz"), lines('k', 20).getBytes());
         Mixture mixture = Mixture.of(TextSource.jsonLines(folder + "/*.gz", "text"), 0.6)
                 .and(TextSource.of(texts('t', 300)), 0.3)
                 .and(TextSource.of(texts('u', 3)), 0.1);
@@ -95,7 +97,7 @@ class MixtureTest {
                 PackedDataset.of(longer).length(1 << 12).batch(128).shuffle(3),
                 PackedDataset.of(mixture).length(16).batch(4).shuffle(3),
                 PackedDataset.of(mixture).length(16).batch(16).epochs(40))) {
-            ShardsTest.checkSeek(data, 5);
+            Documents.checkSeek(data, 5);
         }
     }
 

@@ -13,6 +13,10 @@ import java.util.NoSuchElementException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.nanodo.source.Document;
+import org.nanodo.source.IndexedTextSource;
+import org.nanodo.source.TextSource;
+import org.nanodo.tokenizer.Tokenizer;
 
 class PackedDatasetTest {
     /** Two texts of NanoDO's packing test; as bytes with BOS 1 and EOS 2. */
@@ -358,7 +362,7 @@ class PackedDatasetTest {
     @Test
     void aPositionOfAnotherDatasetIsNamed() {
         try (var batches = PackedDataset.of(TWO).length(4).batch(1).epochs(1).iterator()) {
-            var beyond = new Position(List.of(new Position.Place(0, 2, 0, 0, 0)), 0, 0);
+            var beyond = new Position(List.of(new Position.SourcePosition(0, 2, 0, 0, 0)), 0, 0);
             assertThatThrownBy(() -> batches.seek(beyond)).hasMessageContaining("2 documents");
             batches.seek(new Position(Position.start(1).sources(), 0, 1000));
             assertThatThrownBy(batches::next).hasMessageContaining("Row 1000");
@@ -366,11 +370,6 @@ class PackedDatasetTest {
     }
 
     /** A document: BOS, a byte token for each character, EOS. */
-    static int[] bytes(String text) {
-        return IntStream.concat(IntStream.concat(IntStream.of(1), text.chars().map(c -> c + 3)), IntStream.of(2))
-                .toArray();
-    }
-
     private static Map<Integer, Integer> count(PackedDataset dataset) {
         var counts = new HashMap<Integer, Integer>();
         try (var batches = dataset.iterator()) {

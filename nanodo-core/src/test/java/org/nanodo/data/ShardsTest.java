@@ -16,6 +16,10 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.Documents;
+import org.nanodo.source.DocumentReader;
+import org.nanodo.source.TextSource;
+import org.nanodo.source.UnreadDocument;
 
 /** Shards of unknown length as a dataset: order, seeking and failing. */
 class ShardsTest {
@@ -61,7 +65,7 @@ class ShardsTest {
                         .length(16)
                         .batch(4)
                         .shuffle(3))) {
-            checkSeek(data, 5);
+            Documents.checkSeek(data, 5);
         }
     }
 
@@ -70,13 +74,13 @@ class ShardsTest {
         // More documents than are shuffled together, and windows that begin inside of such blocks.
         PackedDataset data =
                 PackedDataset.of(shards(2, 20_000, 17_000)).shuffle(9).shuffleBuffer(2 << 20);
-        checkSeek(data.length(1 << 14).batch(8), 5);
+        Documents.checkSeek(data.length(1 << 14).batch(8), 5);
         DocumentOrder order = DocumentOrder.of(data.epochs(1), 0);
-        var places = new ArrayList<Position.Place>();
+        var places = new ArrayList<Position.SourcePosition>();
         var texts = new ArrayList<String>();
         for (var entry = order.next(); entry != null; entry = order.next()) {
             places.add(entry.place());
-            texts.add(TextSourceTest.text(entry.document()));
+            texts.add(Documents.text(entry.document()));
         }
         assertThat(new HashSet<>(texts)).hasSize(37_000).hasSize(texts.size());
         assertThat(new HashSet<>(places)).hasSize(37_000);
@@ -85,7 +89,7 @@ class ShardsTest {
             for (int j = i; j < Math.min(i + 3, texts.size()); j++) {
                 var entry = order.next();
                 assertThat(entry.place()).isEqualTo(places.get(j));
-                assertThat(TextSourceTest.text(entry.document())).isEqualTo(texts.get(j));
+                assertThat(Documents.text(entry.document())).isEqualTo(texts.get(j));
             }
         }
         order.close();
@@ -118,7 +122,7 @@ class ShardsTest {
         try (var batches = data.iterator()) {
             batches.next();
             assertThat(opened).containsExactly(0);
-            batches.seek(new Position(List.of(new Position.Place(3, 5, 17, 0, 0)), 2, 0));
+            batches.seek(new Position(List.of(new Position.SourcePosition(3, 5, 17, 0, 0)), 2, 0));
             batches.next();
             assertThat(opened).containsExactlyInAnyOrder(0, 5);
         }
@@ -190,43 +194,20 @@ class ShardsTest {
         Files.writeString(folder.resolve("one.jsonl"), "\uFEFF{\"text\":\"1\"}\n");
         Files.writeString(folder.resolve("a/two.jsonl"), "{\"text\":\"2\"}\n");
         Files.writeString(deep.resolve("three.jsonl"), "{\"text\":\"3\"}\n");
-        assertThat(TextSourceTest.texts(TextSource.jsonLines(folder + "/*.jsonl", "text")))
+        assertThat(Documents.texts(TextSource.jsonLines(folder + "/*.jsonl", "text")))
                 .containsExactly("1");
-        assertThat(TextSourceTest.texts(TextSource.jsonLines(folder + "/*/*.jsonl", "text")))
+        assertThat(Documents.texts(TextSource.jsonLines(folder + "/*/*.jsonl", "text")))
                 .containsExactly("2");
-        assertThat(TextSourceTest.texts(TextSource.jsonLines(folder + "/**.jsonl", "text")))
+        assertThat(Documents.texts(TextSource.jsonLines(folder + "/**.jsonl", "text")))
                 .containsExactly("3", "2", "1");
     }
 
     @Test
     void aPlaceBeyondTheShardIsNamed() throws Exception {
         try (var batches = PackedDataset.of(shards(2, 5, 5)).length(4).batch(1).iterator()) {
-            batches.seek(new Position(List.of(new Position.Place(0, 1, 6, 0, 0)), 0, 0));
+            batches.seek(new Position(List.of(new Position.SourcePosition(0, 1, 6, 0, 0)), 0, 0));
             assertThatThrownBy(batches::next).hasMessageContaining("beyond the end of its shard");
             assertThatThrownBy(() -> batches.seek(Position.start(2))).hasMessageContaining("2 documents or shards");
-        }
-    }
-
-    static void checkSeek(PackedDataset data, int count) {
-        var positions = new ArrayList<Position>();
-        var expected = new ArrayList<int[]>();
-        try (var batches = data.iterator()) {
-            for (int i = 0; i < count && batches.hasNext(); i++) {
-                positions.add(batches.position());
-                expected.add(batches.next().inputs_BxL());
-            }
-            positions.add(batches.position());
-        }
-        assertThat(expected).isNotEmpty();
-        try (var batches = data.iterator()) {
-            for (int i = expected.size() - 1; i >= 0; i--) {
-                batches.seek(positions.get(i));
-                assertThat(batches.position()).isEqualTo(positions.get(i));
-                for (int j = i; j < expected.size(); j++) {
-                    assertThat(batches.next().inputs_BxL()).isEqualTo(expected.get(j));
-                    assertThat(batches.position()).isEqualTo(positions.get(j + 1));
-                }
-            }
         }
     }
 
@@ -244,7 +225,7 @@ class ShardsTest {
                         .append(i)
                         .append("\"}\n");
             }
-            JsonLinesTest.gzip(set.resolve(shard + ".json.gz"), lines.toString().getBytes());
+            Documents.gzip(set.resolve(shard + ".json.gz"), lines.toString().getBytes());
         }
         return TextSource.jsonLines(set + "/*.json.gz", "text");
     }
@@ -254,7 +235,7 @@ class ShardsTest {
         var texts = new ArrayList<String>();
         var order = DocumentOrder.of(data, 0);
         for (var entry = order.next(); entry != null; entry = order.next()) {
-            texts.add(TextSourceTest.text(entry.document()));
+            texts.add(Documents.text(entry.document()));
         }
         order.close();
         return texts;

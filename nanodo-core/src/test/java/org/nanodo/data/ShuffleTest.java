@@ -15,8 +15,13 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.Documents;
 import org.nanodo.data.DocumentOrder.Entry;
-import org.nanodo.data.Position.Place;
+import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.source.Document;
+import org.nanodo.source.DocumentReader;
+import org.nanodo.source.TextSource;
+import org.nanodo.source.UnreadText;
 
 /** How far the order of documents reaches, and that any place in it is found again. */
 class ShuffleTest {
@@ -28,7 +33,7 @@ class ShuffleTest {
         TextSource source = plain(20_000, 1, 20_000);
         PackedDataset data = PackedDataset.of(source).epochs(2).shuffle(1);
         List<String> order = texts(data);
-        Set<String> all = Set.copyOf(TextSourceTest.texts(source));
+        Set<String> all = Set.copyOf(Documents.texts(source));
         assertThat(all).hasSize(40_001);
         List<String> first = order.subList(0, 40_001);
         List<String> second = order.subList(40_001, 80_002);
@@ -46,8 +51,8 @@ class ShuffleTest {
         TextSource source = compressed(40, 40, 0, 40, 40);
         PackedDataset data = PackedDataset.of(source).epochs(2).shuffle(3).shuffleBuffer(1 << 20);
         List<String> order = texts(data);
-        assertThat(order.subList(0, 160)).containsExactlyInAnyOrderElementsOf(TextSourceTest.texts(source));
-        assertThat(order.subList(160, 320)).containsExactlyInAnyOrderElementsOf(TextSourceTest.texts(source));
+        assertThat(order.subList(0, 160)).containsExactlyInAnyOrderElementsOf(Documents.texts(source));
+        assertThat(order.subList(160, 320)).containsExactlyInAnyOrderElementsOf(Documents.texts(source));
         assertThat(order.subList(0, 160)).isNotEqualTo(order.subList(160, 320));
         assertThat(files(order.subList(0, 40))).as("of the first documents").hasSize(4);
 
@@ -105,13 +110,13 @@ class ShuffleTest {
                     for (int j = i; j < Math.min(all.size(), i + 25); j++) {
                         Entry next = order.next();
                         assertThat(next.place()).isEqualTo(all.get(j).place());
-                        assertThat(TextSourceTest.text(next.document()))
-                                .isEqualTo(TextSourceTest.text(all.get(j).document()));
+                        assertThat(Documents.text(next.document()))
+                                .isEqualTo(Documents.text(all.get(j).document()));
                     }
                 }
-                assertThatThrownBy(() -> order.seek(new Place(0, 1, 0, 1000, 0)))
+                assertThatThrownBy(() -> order.seek(new SourcePosition(0, 1, 0, 1000, 0)))
                         .hasMessageContaining("beyond the end");
-                assertThatThrownBy(() -> order.seek(new Place(0, 1000, 0, 0, 0)))
+                assertThatThrownBy(() -> order.seek(new SourcePosition(0, 1000, 0, 0, 0)))
                         .hasMessageContaining("beyond the end");
             }
         }
@@ -124,7 +129,7 @@ class ShuffleTest {
                 .batch(6)
                 .shuffle(3)
                 .epochs(2);
-        ShardsTest.checkSeek(data, 20);
+        Documents.checkSeek(data, 20);
         try (var all = data.iterator();
                 var first = data.shard(0, 2).iterator();
                 var second = data.shard(1, 2).iterator()) {
@@ -158,7 +163,7 @@ class ShuffleTest {
         PackedDataset data = PackedDataset.of(source).epochs(1).shuffle(3).shuffleBuffer(2000);
         List<Entry> whole = entries(data);
         Path last = Path.of(source.name(
-                TextSourceTest.text(whole.get(whole.size() - 1).document()).charAt(0) - '0'));
+                Documents.text(whole.get(whole.size() - 1).document()).charAt(0) - '0'));
         byte[] bytes = Files.readAllBytes(last);
         Files.write(last, java.util.Arrays.copyOf(bytes, bytes.length - 20));
         try (var order = DocumentOrder.of(data, 0)) {
@@ -256,7 +261,7 @@ class ShuffleTest {
         var texts = new ArrayList<String>();
         try {
             for (Entry entry : entries(data)) {
-                texts.add(TextSourceTest.text(entry.document()));
+                texts.add(Documents.text(entry.document()));
             }
         } catch (IOException e) {
             throw new java.io.UncheckedIOException(e.getMessage(), e);
@@ -275,8 +280,7 @@ class ShuffleTest {
     private TextSource compressed(int... documents) throws IOException {
         Path set = Files.createTempDirectory(directory, "compressed");
         for (var file : lines(documents).entrySet()) {
-            JsonLinesTest.gzip(
-                    set.resolve(file.getKey() + ".gz"), file.getValue().getBytes());
+            Documents.gzip(set.resolve(file.getKey() + ".gz"), file.getValue().getBytes());
         }
         return TextSource.jsonLines(set + "/*.gz", "text");
     }

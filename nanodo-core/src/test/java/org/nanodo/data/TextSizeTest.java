@@ -3,6 +3,7 @@ package org.nanodo.data;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.junit.jupiter.api.Test;
+import org.nanodo.source.TextSource;
 
 class TextSizeTest {
     /** A window is about a million tokens: the first ends in the long document, the second holds the rest. */

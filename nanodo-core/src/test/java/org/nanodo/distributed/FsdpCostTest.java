@@ -14,6 +14,8 @@ import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
+import org.nanodo.optim.AdamW;
+import org.nanodo.optim.Optimizer;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
@@ -22,9 +24,7 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.runtime.Timeline;
 import org.nanodo.runtime.Timeline.Span;
-import org.nanodo.train.AdamW;
 import org.nanodo.train.Loss;
-import org.nanodo.train.Optimizer;
 import org.nanodo.train.StepClock;
 
 /** What sharding is for: memory that shrinks with the ranks, and communication beside the computation. */

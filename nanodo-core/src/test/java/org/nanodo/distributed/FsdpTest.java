@@ -18,27 +18,27 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.TextSource;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
+import org.nanodo.optim.Adafactor;
+import org.nanodo.optim.AdamW;
+import org.nanodo.optim.Muon;
+import org.nanodo.optim.Optimizer;
+import org.nanodo.optim.Schedule;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
-import org.nanodo.train.Adafactor;
-import org.nanodo.train.AdamW;
+import org.nanodo.source.TextSource;
+import org.nanodo.tokenizer.Tokenizer;
+import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Loss;
-import org.nanodo.train.Metrics;
-import org.nanodo.train.Muon;
-import org.nanodo.train.Optimizer;
 import org.nanodo.train.Residency;
-import org.nanodo.train.Schedule;
-import org.nanodo.train.SingleDevice;
 import org.nanodo.train.StepClock;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
@@ -195,7 +195,7 @@ class FsdpTest {
                 scaleParameters(single, 1.003);
                 scaleParameters(sharded, 1.003);
                 Batch batch = batch(0);
-                float[] expected = new SingleDevice(single, Residency.ALWAYS).tokenLosses(batch);
+                float[] expected = new BlockWalk(single, Residency.ALWAYS).tokenLosses(batch);
                 try (var fsdp = shard(sharded)) {
                     assertThat(fsdp.tokenLosses(batch)).isEqualTo(expected);
                     try (var whole = fsdp.gather()) {
@@ -223,7 +223,7 @@ class FsdpTest {
                     var single = model();
                     var sharded = model();
                     var fsdp = shard(sharded)) {
-                var whole = new SingleDevice(single, Residency.ALWAYS);
+                var whole = new BlockWalk(single, Residency.ALWAYS);
                 for (int seed = 0; seed < 2; seed++) {
                     Batch batch = batch(seed);
                     int rows = B / ranks.world();

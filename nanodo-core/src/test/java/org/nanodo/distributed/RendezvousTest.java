@@ -20,7 +20,7 @@ class RendezvousTest {
 
     @Test
     void torchrun() {
-        var launched = Launched.by(Map.of(
+        var launched = LaunchEnvironment.by(Map.of(
                 "RANK", "3",
                 "WORLD_SIZE", "4",
                 "LOCAL_RANK", "1",
@@ -29,14 +29,14 @@ class RendezvousTest {
                 "TORCHELASTIC_USE_AGENT_STORE", "True",
                 "TORCHELASTIC_RUN_ID", "mine",
                 "TORCHELASTIC_RESTART_COUNT", "2"));
-        assertThat(launched).isEqualTo(new Launched(3, 4, 1, "node7", 1234, true, "mine", 2));
+        assertThat(launched).isEqualTo(new LaunchEnvironment(3, 4, 1, "node7", 1234, true, "mine", 2));
     }
 
     @Test
     void aPyTorchJobsPod() {
-        var launched = Launched.by(
+        var launched = LaunchEnvironment.by(
                 Map.of("RANK", "1", "WORLD_SIZE", "2", "MASTER_ADDR", "job-master-0", "MASTER_PORT", "23456"));
-        assertThat(launched).isEqualTo(new Launched(1, 2, 0, "job-master-0", 23456, false, "", 0));
+        assertThat(launched).isEqualTo(new LaunchEnvironment(1, 2, 0, "job-master-0", 23456, false, "", 0));
     }
 
     @Test
@@ -47,7 +47,8 @@ class RendezvousTest {
                 "SLURM_LOCALID", "1",
                 "SLURM_JOB_ID", "4242",
                 "SLURM_STEP_NODELIST", "gpu-[013-016,20],login");
-        assertThat(Launched.by(variables)).isEqualTo(new Launched(5, 8, 1, "gpu-013", 24242, false, "4242", 0));
+        assertThat(LaunchEnvironment.by(variables))
+                .isEqualTo(new LaunchEnvironment(5, 8, 1, "gpu-013", 24242, false, "4242", 0));
         assertThat(with(variables, "SLURM_STEP_NODELIST", "alpha,beta").address())
                 .isEqualTo("alpha");
         assertThat(with(variables, "MASTER_ADDR", "10.0.0.1").address()).isEqualTo("10.0.0.1");
@@ -63,7 +64,8 @@ class RendezvousTest {
                 "OMPI_COMM_WORLD_LOCAL_SIZE", "2",
                 "SLURM_PROCID", "0",
                 "SLURM_NTASKS", "2");
-        assertThat(Launched.by(variables)).isEqualTo(new Launched(1, 2, 1, "127.0.0.1", 29500, false, "", 0));
+        assertThat(LaunchEnvironment.by(variables))
+                .isEqualTo(new LaunchEnvironment(1, 2, 1, "127.0.0.1", 29500, false, "", 0));
         assertThatThrownBy(() -> with(variables, "OMPI_COMM_WORLD_LOCAL_SIZE", "1"))
                 .hasMessageContaining("MASTER_ADDR is not set");
     }
@@ -80,7 +82,7 @@ class RendezvousTest {
 
     @Test
     void variablesThatMakeNoSenseAreNamed() {
-        assertThatThrownBy(() -> Launched.by(Map.of("RANK", "1")))
+        assertThatThrownBy(() -> LaunchEnvironment.by(Map.of("RANK", "1")))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("RANK and WORLD_SIZE");
         var variables = RankProcesses.environment(1, 2, 29500);
@@ -127,10 +129,10 @@ class RendezvousTest {
                 .anySatisfy(message -> assertThat(message).contains("two processes were started as rank 1"));
     }
 
-    private static Launched with(Map<String, String> variables, String name, String value) {
+    private static LaunchEnvironment with(Map<String, String> variables, String name, String value) {
         var changed = new HashMap<>(variables);
         changed.put(name, value);
-        return Launched.by(changed);
+        return LaunchEnvironment.by(changed);
     }
 
     private static Map<String, String> environment(int rank, int world, int port) {

@@ -18,17 +18,17 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.Golden;
-import org.nanodo.checkpoint.CorruptFileException;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.data.Batch;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Loss;
 import org.nanodo.train.Residency;
-import org.nanodo.train.SingleDevice;
 import org.nanodo.train.StepClock;
 
 /** Models read from Hugging Face's names compute what an independent float64 implementation does: law 1. */
@@ -58,7 +58,7 @@ class HuggingFaceTest {
                 assertThat(Golden.relativeError(logits, golden.tensor("logits")))
                         .isLessThan(2e-5);
             }
-            Tensor sum = new SingleDevice(model, Residency.ALWAYS)
+            Tensor sum = new BlockWalk(model, Residency.ALWAYS)
                     .lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             assertThat(sum.item_double() / batch.weight()).isCloseTo(golden.scalar("loss"), within(1e-5));
             for (Parameter parameter : model.parameters()) {

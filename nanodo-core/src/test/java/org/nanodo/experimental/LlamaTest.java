@@ -17,9 +17,9 @@ import org.nanodo.model.ModelFactory;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Loss;
 import org.nanodo.train.Residency;
-import org.nanodo.train.SingleDevice;
 import org.nanodo.train.StepClock;
 
 class LlamaTest {
@@ -35,7 +35,7 @@ class LlamaTest {
                 var whole = Llama.create(config, 1)) {
             assertThat(walked.parameters()).hasSize(2 + 2 * 9 + (tied ? 0 : 1));
             Batch batch = Batch.of(12, TOKENS, 12);
-            new SingleDevice(walked, Residency.ALWAYS).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            new BlockWalk(walked, Residency.ALWAYS).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             Loss.crossEntropy()
                     .sum(
                             whole.forward(Tensors.ids(Device.cpu(), TOKENS, 1, 12))

@@ -9,7 +9,7 @@ import java.util.HashMap;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.tokenizer.Tokenizer;
 
 class GenerationTest {
     private static final Tokenizer TOKENIZER = Tokenizer.bytes();

@@ -18,12 +18,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.nanodo.data.Tokenizer;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.tokenizer.Tokenizer;
 
 /** One model used by several threads, one of which may close it. */
 class SharedModelTest {
@@ -88,7 +88,7 @@ class SharedModelTest {
     @Test
     void gradientsFlowWhileAnotherThreadDecodes() {
         try (var model = model(Dtype.BFLOAT16);
-                var decoder = new Decoder(model, 31);
+                var decoder = new CachedDecoder(model, 31);
                 var scope = Scope.open()) {
             decoder.logits(new int[][] {{1}}, new int[] {1});
             Tensor y_1xL = Tensors.ids(model.device(), new int[] {1, 2, 3}, 1, 3);
@@ -168,7 +168,7 @@ class SharedModelTest {
                     () -> model.outEmbed().tensor(),
                     () -> model.outEmbed().as(Dtype.BFLOAT16),
                     () -> model.outEmbed().slice(),
-                    () -> new Decoder(model, 4),
+                    () -> new CachedDecoder(model, 4),
                     () -> {
                         model.save(directory.resolve("model"));
                         return null;

@@ -11,10 +11,11 @@ import java.nio.file.attribute.FileTime;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.nanodo.checkpoint.Json;
+import org.nanodo.TinyRun;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.TextSource;
+import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.source.TextSource;
 
 /** What resuming says of a corpus that is not as it was. The edits are where no fingerprint looks: in the third section of 40. */
 class ChangedDataTest {
@@ -74,7 +75,7 @@ class ChangedDataTest {
     }
 
     private long resume(long steps, boolean allows) throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
                 var trainer = Trainer.of(model)
                         .data(PackedDataset.of(TextSource.sections(text, 100))
                                 .length(8)

@@ -16,12 +16,14 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.TinyRun;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.TextSource;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.ModelFiles;
+import org.nanodo.optim.Optimizer;
+import org.nanodo.source.TextSource;
 
 /** What a run does when its checkpoints or their folder are not as they should be. */
 class CheckpointTest {
@@ -35,15 +37,15 @@ class CheckpointTest {
     /** Every file cut at each KiB, gone, or with a byte flipped: step 2 is resumed instead of 4, with its own numbers. */
     @Test
     void aDamagedCheckpointIsPassedOver() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
                 var trainer =
-                        TrainerTest.builder(model, 4).checkpoints(workdir, 2, 2).build()) {
+                        TinyRun.builder(model, 4).checkpoints(workdir, 2, 2).build()) {
             trainer.run();
-            Map<String, Tensor> atFour = TrainerTest.parameters(model);
+            Map<String, Tensor> atFour = TinyRun.parameters(model);
             Path newest = workdir.resolve("step_00000004");
             Files.move(newest, workdir.resolve("aside"));
             trainer.resume();
-            Map<String, Tensor> atTwo = TrainerTest.parameters(model);
+            Map<String, Tensor> atTwo = TinyRun.parameters(model);
             Files.move(workdir.resolve("aside"), newest);
             var random = new Random(1);
             for (String name : FILES) {
@@ -64,30 +66,30 @@ class CheckpointTest {
                 }
                 Files.delete(file);
                 assertThat(trainer.resume().step()).as(name).isEqualTo(2);
-                TrainerTest.assertSameBits(TrainerTest.parameters(model), atTwo);
+                TinyRun.assertSameBits(TinyRun.parameters(model), atTwo);
                 Files.write(file, whole);
             }
             assertThat(trainer.resume().step()).isEqualTo(4);
-            TrainerTest.assertSameBits(TrainerTest.parameters(model), atFour);
+            TinyRun.assertSameBits(TinyRun.parameters(model), atFour);
         }
     }
 
     @Test
     void theUntrainedModelIsSavedWhereThatIsAskedFor() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var other = DecoderModel.create(TrainerTest.config(false), 2);
-                var trainer = TrainerTest.builder(model, 2)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var other = DecoderModel.create(TinyRun.config(false), 2);
+                var trainer = TinyRun.builder(model, 2)
                         .checkpoints(workdir)
                         .checkpointAtStart(true)
                         .build();
-                var fork = TrainerTest.builder(other, 2).build()) {
-            Map<String, Tensor> untrained = TrainerTest.parameters(model);
+                var fork = TinyRun.builder(other, 2).build()) {
+            Map<String, Tensor> untrained = TinyRun.parameters(model);
             trainer.run();
             assertThat(fork.restoreFrom(workdir.resolve("step_00000000")).step())
                     .isZero();
-            TrainerTest.assertSameBits(TrainerTest.parameters(other), untrained);
+            TinyRun.assertSameBits(TinyRun.parameters(other), untrained);
             fork.run();
-            TrainerTest.assertSameBits(TrainerTest.parameters(other), TrainerTest.parameters(model));
+            TinyRun.assertSameBits(TinyRun.parameters(other), TinyRun.parameters(model));
         }
     }
 
@@ -95,8 +97,8 @@ class CheckpointTest {
     @Test
     void aDirectoryThatIsGoneBeforeTheLastSaveEndsTheRun() throws Exception {
         Path run = workdir.resolve("run");
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 3)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 3)
                         .checkpoints(run, 1000, 3)
                         .listen(metrics -> {
                             if (metrics.step() == 2) {
@@ -115,8 +117,8 @@ class CheckpointTest {
 
     @Test
     void withoutAWholeCheckpointNothingStartsAfresh() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 2).checkpoints(workdir).build()) {
             trainer.run();
             for (String name : FILES) {
                 Path file = workdir.resolve("step_00000002").resolve(name);
@@ -136,8 +138,8 @@ class CheckpointTest {
     @Test
     void aSaveThatFailsEndsTheRunAndLeavesTheOneBefore() throws Exception {
         var steps = new ArrayList<Long>();
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 1_000_000)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 1_000_000)
                         .checkpoints(workdir, 2, 5)
                         .listen(metrics -> {
                             steps.add(metrics.step());
@@ -160,8 +162,8 @@ class CheckpointTest {
     @Test
     void aFolderThatCannotBeWrittenIsNamedBeforeTheFirstStep() throws Exception {
         Path file = Files.writeString(workdir.resolve("file"), "");
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 2).checkpoints(file).build()) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 2).checkpoints(file).build()) {
             assertThatThrownBy(trainer::run).hasMessageContaining("Nothing can be written to " + file);
             assertThat(trainer.step()).isZero();
         }
@@ -171,29 +173,27 @@ class CheckpointTest {
     void goesOnFromAnotherRunsCheckpoint() throws Exception {
         Path old = workdir.resolve("old");
         Path own = workdir.resolve("own");
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer =
-                        TrainerTest.builder(model, 4).checkpoints(old, 2, 5).build()) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 4).checkpoints(old, 2, 5).build()) {
             trainer.run();
         }
         for (long steps : List.of(6L, 9L)) { // from the old run's, then from its own
-            try (var model = DecoderModel.create(TrainerTest.config(false), 99);
-                    var trainer = TrainerTest.builder(model, steps)
-                            .checkpoints(own, 2, 5)
-                            .build();
-                    var neverStopped = DecoderModel.create(TrainerTest.config(false), 1);
-                    var expected = TrainerTest.builder(neverStopped, steps).build()) {
+            try (var model = DecoderModel.create(TinyRun.config(false), 99);
+                    var trainer =
+                            TinyRun.builder(model, steps).checkpoints(own, 2, 5).build();
+                    var neverStopped = DecoderModel.create(TinyRun.config(false), 1);
+                    var expected = TinyRun.builder(neverStopped, steps).build()) {
                 assertThat(trainer.restoreFrom(old).step()).isEqualTo(steps == 6 ? 4 : 6);
                 trainer.run();
                 expected.run();
-                TrainerTest.assertSameBits(TrainerTest.parameters(model), TrainerTest.parameters(neverStopped));
+                TinyRun.assertSameBits(TinyRun.parameters(model), TinyRun.parameters(neverStopped));
             }
         }
         assertThat(old.toFile().list()).containsExactlyInAnyOrder("lock", "step_00000002", "step_00000004");
         assertThat(own.toFile().list())
                 .containsExactlyInAnyOrder("lock", "step_00000006", "step_00000008", "step_00000009");
-        try (var model = DecoderModel.create(TrainerTest.config(false), 99);
-                var trainer = TrainerTest.builder(model, 9).build()) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 99);
+                var trainer = TinyRun.builder(model, 9).build()) {
             assertThat(trainer.restoreFrom(old.resolve("step_00000002")).step()).isEqualTo(2);
             assertThatThrownBy(() -> trainer.restoreFrom(workdir)).hasMessageContaining("holds no checkpoint");
         }
@@ -202,13 +202,13 @@ class CheckpointTest {
     /** Otherwise it would go on among the other run's checkpoints, and take them for its own. */
     @Test
     void aRunWhoseResumeWasRefusedDoesNotStart() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
                 var trainer =
-                        TrainerTest.builder(model, 4).checkpoints(workdir, 2, 2).build()) {
+                        TinyRun.builder(model, 4).checkpoints(workdir, 2, 2).build()) {
             trainer.run();
         }
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 6)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 6)
                         .data(PackedDataset.of(TextSource.of("another text ".repeat(50)))
                                 .length(8)
                                 .batch(2))
@@ -223,9 +223,9 @@ class CheckpointTest {
     @Test
     void filesThatTheManifestDoesNotListAreNotRead() throws Exception {
         Path checkpoint = workdir.resolve("step_00000002");
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var other = DecoderModel.create(TrainerTest.config(false), 2);
-                var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var other = DecoderModel.create(TinyRun.config(false), 2);
+                var trainer = TinyRun.builder(model, 2).checkpoints(workdir).build()) {
             trainer.run();
             other.save(workdir.resolve("other"));
             for (String name :
@@ -233,11 +233,11 @@ class CheckpointTest {
                 Files.copy(workdir.resolve("other/model.safetensors"), checkpoint.resolve(name + ".safetensors"));
             }
             try (var loaded = DecoderModel.load(checkpoint)) {
-                TrainerTest.assertSameBits(TrainerTest.parameters(loaded), TrainerTest.parameters(model));
+                TinyRun.assertSameBits(TinyRun.parameters(loaded), TinyRun.parameters(model));
             }
-            Map<String, Tensor> trained = TrainerTest.parameters(model);
+            Map<String, Tensor> trained = TinyRun.parameters(model);
             trainer.resume();
-            TrainerTest.assertSameBits(TrainerTest.parameters(model), trained);
+            TinyRun.assertSameBits(TinyRun.parameters(model), trained);
         }
         Path alone = workdir.resolve("other");
         Files.copy(checkpoint.resolve("tokenizer.json"), alone.resolve("tokenizer.json"));
@@ -250,8 +250,8 @@ class CheckpointTest {
 
     @Test
     void aRenamedCheckpointIsNotTakenForAnotherStep() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 4).checkpoints(workdir).build()) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 4).checkpoints(workdir).build()) {
             trainer.run();
             Files.move(workdir.resolve("step_00000004"), workdir.resolve("step_00000002"));
             assertThatThrownBy(trainer::resume)
@@ -265,8 +265,8 @@ class CheckpointTest {
     @Test
     void aWorkdirThatIsRemovedEndsTheRun() throws Exception {
         Path run = workdir.resolve("run");
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 1_000_000)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 1_000_000)
                         .checkpoints(run, 2, 5)
                         .listen(metrics -> {
                             if (metrics.step() == 3) {
@@ -284,9 +284,9 @@ class CheckpointTest {
     @Test
     void aTrainerThatCannotBeBuiltLeavesNoThread() throws Exception {
         var before = Thread.getAllStackTraces().keySet();
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1)) {
+        try (var model = DecoderModel.create(TinyRun.config(false), 1)) {
             for (int i = 0; i < 3; i++) {
-                assertThatThrownBy(() -> TrainerTest.builder(model, 2)
+                assertThatThrownBy(() -> TinyRun.builder(model, 2)
                                 .checkpoints(workdir, 2, 0)
                                 .build())
                         .hasMessageContaining("keep is 0");
@@ -300,8 +300,8 @@ class CheckpointTest {
 
     @Test
     void aClosedTrainerSaysSo() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1)) {
-            var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build();
+        try (var model = DecoderModel.create(TinyRun.config(false), 1)) {
+            var trainer = TinyRun.builder(model, 2).checkpoints(workdir).build();
             trainer.close();
             trainer.close();
             for (ThrowingCallable call : List.<ThrowingCallable>of(
@@ -315,8 +315,8 @@ class CheckpointTest {
 
     @Test
     void everyKthStays() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 9)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 9)
                         .checkpoints(workdir, 1, 2)
                         .keepEvery(4)
                         .build()) {
@@ -341,18 +341,18 @@ class CheckpointTest {
             @Override
             public void close() {}
         };
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 2)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 2)
                         .optimizer(stateless)
                         .checkpoints(workdir)
                         .build()) {
             trainer.run();
         }
-        try (var model = DecoderModel.create(TrainerTest.config(false), 2);
-                var trainer = TrainerTest.builder(model, 2).checkpoints(workdir).build()) {
-            Map<String, Tensor> before = TrainerTest.parameters(model);
+        try (var model = DecoderModel.create(TinyRun.config(false), 2);
+                var trainer = TinyRun.builder(model, 2).checkpoints(workdir).build()) {
+            Map<String, Tensor> before = TinyRun.parameters(model);
             assertThatThrownBy(trainer::resume).hasMessageContaining("optimizer.safetensors: has no tensor \"m.");
-            TrainerTest.assertSameBits(TrainerTest.parameters(model), before);
+            TinyRun.assertSameBits(TinyRun.parameters(model), before);
         }
     }
 

@@ -6,10 +6,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.nanodo.checkpoint.Json;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.Position;
-import org.nanodo.data.TextSource;
+import org.nanodo.files.Json;
+import org.nanodo.source.TextSource;
 import org.nanodo.train.RunState.DataShape;
 
 /** Which checkpoints of versions that shuffled in another way are resumed. */
@@ -19,11 +19,11 @@ class DataOrderTest {
 
     @Test
     void aPlaceFromBeforeTheBufferIsRead() {
-        var place = new Position.Place(1, 2, 3, 0, 4);
-        assertThat(Json.read("{\"epoch\":1,\"shard\":2,\"document\":3,\"tokens\":4}", Position.Place.class))
+        var place = new Position.SourcePosition(1, 2, 3, 0, 4);
+        assertThat(Json.read("{\"epoch\":1,\"shard\":2,\"document\":3,\"tokens\":4}", Position.SourcePosition.class))
                 .isEqualTo(place);
-        var drawn = new Position.Place(1, 2, 3, 5, 4);
-        assertThat(Json.read(Json.write(drawn), Position.Place.class)).isEqualTo(drawn);
+        var drawn = new Position.SourcePosition(1, 2, 3, 5, 4);
+        assertThat(Json.read(Json.write(drawn), Position.SourcePosition.class)).isEqualTo(drawn);
     }
 
     @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.Arrays;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.TinyRun;
 import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.runtime.Tensors;
@@ -23,8 +24,8 @@ class DocumentMaskTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void theSecondsLossesAndGradientsKnowNothingOfTheFirst(boolean remat) {
-        try (var model = DecoderModel.create(TrainerTest.config(remat), 1)) {
-            var engine = new SingleDevice(model);
+        try (var model = DecoderModel.create(TinyRun.config(remat), 1)) {
+            var engine = new BlockWalk(model);
             float[] one = engine.tokenLosses(batch(20, 21, 22).documents(DOCUMENTS));
             float[] other = engine.tokenLosses(batch(30, 31, 32).documents(DOCUMENTS));
             assertThat(second(one)).isEqualTo(second(other));

@@ -10,12 +10,15 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.TinyRun;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.metrics.MetricWriter;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 
 /** No evaluation is lost, and none is told twice by a run that had told it, whenever a run ends and is resumed. */
 class EvaluationResumeTest {
-    private static final PackedDataset ROWS = TrainerTest.DATA.shuffle(9);
+    private static final PackedDataset ROWS = TinyRun.DATA.shuffle(9);
 
     @TempDir
     Path workdir;
@@ -32,8 +35,8 @@ class EvaluationResumeTest {
 
     /** Resumes a run of so many steps, with a checkpoint every second one. */
     private void run(long steps, long evalSteps, Consumer<Metrics> listener) throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, steps)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, steps)
                         .checkpoints(workdir, 2, 3)
                         .evaluate(ROWS, evalSteps)
                         .evaluate("other", ROWS, 1000)
@@ -81,8 +84,8 @@ class EvaluationResumeTest {
     /** Its checkpoint does not say that it was evaluated, so what comes after it does, and is told once. */
     @Test
     void aRunThatWasStoppedIsEvaluatedWhenItIsResumedOnce() throws Exception {
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, 4)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, 4)
                         .checkpoints(workdir, 2, 3)
                         .evaluate(ROWS, 4)
                         .listen(this::note)

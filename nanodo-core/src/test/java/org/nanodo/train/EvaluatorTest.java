@@ -3,9 +3,9 @@ package org.nanodo.train;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
-import static org.nanodo.train.TrainerTest.DATA;
-import static org.nanodo.train.TrainerTest.builder;
-import static org.nanodo.train.TrainerTest.config;
+import static org.nanodo.TinyRun.DATA;
+import static org.nanodo.TinyRun.builder;
+import static org.nanodo.TinyRun.config;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -18,9 +18,10 @@ import org.junit.jupiter.api.Test;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.Packing;
-import org.nanodo.data.TextSource;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.source.TextSource;
+import org.nanodo.tokenizer.Tokenizer;
 
 class EvaluatorTest {
     /** Documents of one to four bytes a character, that rows of 16 cut wherever it comes. */

@@ -18,8 +18,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.Golden;
-import org.nanodo.checkpoint.CorruptFileException;
+import org.nanodo.TinyRun;
 import org.nanodo.data.Batch;
+import org.nanodo.files.CorruptFileException;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
@@ -122,7 +123,7 @@ class EveryModelTest {
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void bfloat16ComputesInBfloat16OverFloat32Parameters(String kind) throws Exception {
-        try (var batches = TrainerTest.DATA.iterator();
+        try (var batches = TinyRun.DATA.iterator();
                 var model = create(kind);
                 var rounded = create(kind, config(Dtype.BFLOAT16, false), 1)) {
             Batch batch = batches.next();
@@ -146,7 +147,7 @@ class EveryModelTest {
     void trainingEvaluationAndInferenceHaveOneBfloat16Head(String kind) throws Exception {
         for (Dtype dtype : List.of(Dtype.BFLOAT16, Dtype.BFLOAT16_HEAD)) {
             try (var scope = Scope.open();
-                    var batches = TrainerTest.DATA.iterator();
+                    var batches = TinyRun.DATA.iterator();
                     var model = create(kind, config(dtype, false), 1)) {
                 Batch batch = batches.next();
                 int T = batch.B() * batch.L();
@@ -155,7 +156,7 @@ class EveryModelTest {
                 boolean rounded =
                         logits_TxV.to(ScalarType.BFloat16).to(ScalarType.Float).equal(logits_TxV);
                 assertThat(rounded).isEqualTo(dtype == Dtype.BFLOAT16_HEAD);
-                float[] losses = new SingleDevice(model).tokenLosses(batch);
+                float[] losses = new BlockWalk(model).tokenLosses(batch);
                 double sum = 0;
                 for (int i = 0; i < T; i++) {
                     sum += losses[i] * batch.weights_BxL()[i];
@@ -172,7 +173,7 @@ class EveryModelTest {
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void rematChangesNoBit(String kind) throws Exception {
-        try (var batches = TrainerTest.DATA.iterator();
+        try (var batches = TinyRun.DATA.iterator();
                 var plain = create(kind);
                 var remat = create(kind, config(Dtype.FLOAT32, true), 1)) {
             Batch batch = batches.next();
@@ -190,7 +191,7 @@ class EveryModelTest {
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void microBatchesEqualAutogradOfOneBatch(String kind) throws Exception {
-        try (var batches = TrainerTest.DATA.iterator();
+        try (var batches = TinyRun.DATA.iterator();
                 var parts = create(kind);
                 var whole = create(kind)) {
             Batch batch = batches.next();
@@ -221,26 +222,26 @@ class EveryModelTest {
         UnaryOperator<TrainerBuilder> options = trainer -> trainer.clip(1).accumulate(2);
         Map<String, Tensor> expected;
         try (var model = create(kind);
-                var trainer = options.apply(TrainerTest.builder(model, 8)).build()) {
+                var trainer = options.apply(TinyRun.builder(model, 8)).build()) {
             trainer.run();
-            expected = TrainerTest.parameters(model);
+            expected = TinyRun.parameters(model);
         }
         for (long steps : new long[] {5, 8}) {
             try (var model = create(kind, config(Dtype.FLOAT32, false), steps == 5 ? 1 : 99);
-                    var trainer = options.apply(TrainerTest.builder(model, steps))
+                    var trainer = options.apply(TinyRun.builder(model, steps))
                             .checkpoints(folder)
                             .build()) {
                 trainer.resume().run();
                 assertThat(trainer.step()).isEqualTo(steps);
                 if (steps == 8) {
-                    TrainerTest.assertSameBits(TrainerTest.parameters(model), expected);
+                    TinyRun.assertSameBits(TinyRun.parameters(model), expected);
                 }
             }
         }
         for (String other : ModelFactory.names()) {
             if (!other.equals(kind)) {
                 try (var model = create(other);
-                        var trainer = options.apply(TrainerTest.builder(model, 9))
+                        var trainer = options.apply(TinyRun.builder(model, 9))
                                 .checkpoints(folder)
                                 .build()) {
                     assertThatThrownBy(trainer::resume)
@@ -258,7 +259,7 @@ class EveryModelTest {
         var losses = new ArrayList<Double>();
         var alive = new ArrayList<Long>();
         try (var model = create(kind);
-                var trainer = TrainerTest.builder(model, 120)
+                var trainer = TinyRun.builder(model, 120)
                         .listen(metrics -> {
                             losses.add(metrics.get("train_loss"));
                             alive.add(Memory.allocatedBytes());
@@ -278,8 +279,8 @@ class EveryModelTest {
         try (var model = create(kind);
                 var deeper = create(kind, new TransformerConfig(32, 8, 24, 2, 259, 64, null, true), 1);
                 var other = create(kind, config(Dtype.FLOAT32, false), 2)) {
-            Map<String, Tensor> last = TrainerTest.parameters(other);
-            Map<String, Tensor> same = TrainerTest.parameters(deeper); // asked for in another order
+            Map<String, Tensor> last = TinyRun.parameters(other);
+            Map<String, Tensor> same = TinyRun.parameters(deeper); // asked for in another order
             for (int i = model.parameters().size() - 1; i >= 0; i--) {
                 Parameter parameter = model.parameters().get(i);
                 assertThat(same.get(parameter.name()).equal(parameter.tensor())).isTrue();
@@ -323,7 +324,7 @@ class EveryModelTest {
 
     private static Tensor lossAndGradients(LanguageModel model, Batch batch) {
         try (var scope = Scope.open()) {
-            return scope.export(new SingleDevice(model).lossAndGradients(batch, Loss.crossEntropy(), new StepClock()));
+            return scope.export(new BlockWalk(model).lossAndGradients(batch, Loss.crossEntropy(), new StepClock()));
         }
     }
 

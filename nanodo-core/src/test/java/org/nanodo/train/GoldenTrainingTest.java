@@ -14,6 +14,7 @@ import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.FlaxNames;
 import org.nanodo.model.Parameter;
+import org.nanodo.optim.AdamW;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Tensors;
 
@@ -47,7 +48,7 @@ class GoldenTrainingTest {
     void lossAndEveryGradient() throws Exception {
         Batch batch = golden.batch(0);
         assertThat(batch.weight()).as("a padded row").isLessThan(batch.B() * (batch.L() - 1));
-        Tensor sum = new SingleDevice(model).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+        Tensor sum = new BlockWalk(model).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
         assertThat(sum.item_double() / batch.weight()).isCloseTo(golden.scalar("loss"), within(1e-5));
         for (Parameter parameter : model.parameters()) {
             Tensor gradient = parameter.tensor().grad().div(new Scalar(batch.weight()));
@@ -59,7 +60,7 @@ class GoldenTrainingTest {
 
     @Test
     void fiveAdamWSteps() throws Exception {
-        var engine = new SingleDevice(model);
+        var engine = new BlockWalk(model);
         try (var optimizer = AdamW.with()
                 .b1(golden.constant("b1"))
                 .b2(golden.constant("b2"))

@@ -12,7 +12,9 @@ import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
+import org.nanodo.TinyRun;
 import org.nanodo.checkpoint.CheckpointStore;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 
 /** Law 6: a run that is killed again and again, in its saves too, ends as if it had never stopped, bit for bit. */
@@ -32,8 +34,8 @@ class KillTest {
     /** Resumes, trains, and prints each step's loss. */
     static final class Main {
         public static void main(String[] args) throws Exception {
-            try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                    var trainer = TrainerTest.builder(model, STEPS)
+            try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                    var trainer = TinyRun.builder(model, STEPS)
                             .checkpoints(Path.of(args[0]), SAVE_EVERY, 2)
                             .listen(metrics -> System.out.println(line(metrics) + ";"))
                             .build()) {
@@ -66,13 +68,13 @@ class KillTest {
         readLines(new BufferedReader(new InputStreamReader(last.getInputStream())), Integer.MAX_VALUE);
         assertThat(last.waitFor()).isZero();
         var expected = new TreeMap<Long, String>();
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(model, STEPS)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(model, STEPS)
                         .listen(metrics -> expected.put(metrics.step(), line(metrics)))
                         .build();
                 var killed = DecoderModel.load(CheckpointStore.find(workdir))) {
             trainer.run();
-            TrainerTest.assertSameBits(TrainerTest.parameters(killed), TrainerTest.parameters(model));
+            TinyRun.assertSameBits(TinyRun.parameters(killed), TinyRun.parameters(model));
         }
         assertThat(losses).isEqualTo(expected);
         assertThat(isSaveUnfinished()).isFalse();
@@ -83,8 +85,8 @@ class KillTest {
         Process first = start();
         var output = new BufferedReader(new InputStreamReader(first.getInputStream()));
         readLines(output, 2 * SAVE_EVERY + 1); // the second save waited for the first
-        try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var second = TrainerTest.builder(model, STEPS)
+        try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                var second = TinyRun.builder(model, STEPS)
                         .checkpoints(workdir, SAVE_EVERY, 2)
                         .build()) {
             assertThatThrownBy(second::run).hasMessageContaining("Another run is writing to ");

@@ -8,6 +8,8 @@ import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
+import org.nanodo.TinyRun;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelSpec;
@@ -70,9 +72,9 @@ class LossTest {
 
     private static Metrics firstStep(boolean opinionated, Loss loss) throws Exception {
         var metrics = new ArrayList<Metrics>();
-        var plain = DecoderModel.create(TrainerTest.config(false), 1);
+        var plain = DecoderModel.create(TinyRun.config(false), 1);
         try (var model = opinionated ? new Opinionated(plain) : plain;
-                var trainer = TrainerTest.builder(model, 1)
+                var trainer = TinyRun.builder(model, 1)
                         .loss(loss)
                         .listen(metrics::add)
                         .build()) {

@@ -7,6 +7,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
+import org.nanodo.TinyRun;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.runtime.Memory;
 
@@ -15,11 +16,11 @@ class MemoryTest {
     /** Trains with much switched on and prints, early and late, resident KiB and native objects alive. */
     static final class Main {
         public static void main(String[] args) throws Exception {
-            try (var model = DecoderModel.create(TrainerTest.config(true), 1);
-                    var trainer = TrainerTest.builder(model, 3000)
+            try (var model = DecoderModel.create(TinyRun.config(true), 1);
+                    var trainer = TinyRun.builder(model, 3000)
                             .clip(1)
                             .accumulate(2)
-                            .evaluate(TrainerTest.DATA, 100)
+                            .evaluate(TinyRun.DATA, 100)
                             .internalMetrics(2)
                             .checkpoints(Path.of(args[0]), 100, 1)
                             .listen(metrics -> {

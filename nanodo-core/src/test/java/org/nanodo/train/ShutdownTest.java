@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
+import org.nanodo.TinyRun;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.model.DecoderModel;
 
@@ -20,8 +21,8 @@ class ShutdownTest {
     static final class Main {
         public static void main(String[] args) throws Exception {
             long exitAfter = Long.parseLong(args[1]);
-            try (var model = DecoderModel.create(TrainerTest.config(false), 1);
-                    var trainer = TrainerTest.builder(model, 1_000_000)
+            try (var model = DecoderModel.create(TinyRun.config(false), 1);
+                    var trainer = TinyRun.builder(model, 1_000_000)
                             .checkpoints(Path.of(args[0]), 1_000_000, 1)
                             .listen(metrics -> {
                                 System.out.println(metrics);
@@ -51,16 +52,16 @@ class ShutdownTest {
         Path checkpoint = new CheckpointStore(workdir, 1).latest().orElseThrow();
         long step = Long.parseLong(checkpoint.getFileName().toString().replaceAll("\\D", ""));
         assertThat(step).isGreaterThanOrEqualTo(5);
-        try (var resumed = DecoderModel.create(TrainerTest.config(false), 2);
-                var goingOn = TrainerTest.builder(resumed, step + 5)
+        try (var resumed = DecoderModel.create(TinyRun.config(false), 2);
+                var goingOn = TinyRun.builder(resumed, step + 5)
                         .checkpoints(workdir, 1_000_000, 1)
                         .build();
-                var model = DecoderModel.create(TrainerTest.config(false), 1);
-                var neverStopped = TrainerTest.builder(model, step + 5).build()) {
+                var model = DecoderModel.create(TinyRun.config(false), 1);
+                var neverStopped = TinyRun.builder(model, step + 5).build()) {
             goingOn.resume().run();
             neverStopped.run();
             assertThat(goingOn.step()).isEqualTo(step + 5);
-            TrainerTest.assertSameBits(TrainerTest.parameters(resumed), TrainerTest.parameters(model));
+            TinyRun.assertSameBits(TinyRun.parameters(resumed), TinyRun.parameters(model));
         }
     }
 

@@ -3,10 +3,14 @@ package org.nanodo.train;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
+import static org.nanodo.TinyRun.DATA;
+import static org.nanodo.TinyRun.assertSameBits;
+import static org.nanodo.TinyRun.builder;
+import static org.nanodo.TinyRun.config;
+import static org.nanodo.TinyRun.parameters;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
@@ -23,21 +27,19 @@ import org.nanodo.Golden;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
-import org.nanodo.data.TextSource;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
-import org.nanodo.model.LanguageModel;
 import org.nanodo.model.TransformerConfig;
+import org.nanodo.optim.AdamW;
+import org.nanodo.optim.Optimizer;
+import org.nanodo.optim.Schedule;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Tensors;
+import org.nanodo.source.TextSource;
+import org.nanodo.tokenizer.Tokenizer;
 
 class TrainerTest {
-    static final TextSource TEXT = TextSource.of(IntStream.range(0, 60)
-            .mapToObj(i -> "The number after " + i + " is " + (i + 1) + ".\n")
-            .toArray(String[]::new));
-    static final PackedDataset DATA = PackedDataset.of(TEXT).length(24).batch(8).shuffle(5);
-
     @TempDir
     Path workdir;
 
@@ -83,10 +85,6 @@ class TrainerTest {
         }
     }
 
-    static TransformerConfig config(boolean remat) {
-        return new TransformerConfig(32, 4, 24, 2, 259, 64, Dtype.FLOAT32, remat);
-    }
-
     @Test
     void learns() throws Exception {
         var metrics = new ArrayList<Metrics>();
@@ -119,8 +117,8 @@ class TrainerTest {
                 var plain = DecoderModel.create(config(false), 1);
                 var remat = DecoderModel.create(config(true), 1)) {
             Batch batch = batches.next();
-            Tensor loss = new SingleDevice(plain).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
-            Tensor rematLoss = new SingleDevice(remat).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor loss = new BlockWalk(plain).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor rematLoss = new BlockWalk(remat).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             assertThat(rematLoss.equal(loss)).isTrue();
             for (int i = 0; i < plain.parameters().size(); i++) {
                 assertThat(remat.parameters()
@@ -142,7 +140,7 @@ class TrainerTest {
                 var walked = DecoderModel.create(config(false), 1);
                 var whole = DecoderModel.create(config(false), 1)) {
             Batch batch = batches.next();
-            var engine = new SingleDevice(walked, chunk);
+            var engine = new BlockWalk(walked, chunk);
             Tensor loss = engine.lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             Tensor logits_TxV = whole.forward(ids(batch.inputs_BxL(), batch)).flatten(0, 1);
             Tensor expected = Loss.crossEntropy()
@@ -221,10 +219,6 @@ class TrainerTest {
             }
             assertThat(losses).isEqualTo(expectedLosses);
         }
-    }
-
-    static TrainerBuilder builder(LanguageModel model, long steps) {
-        return Trainer.of(model).data(DATA).steps(steps).schedule(Schedule.constant(1e-2));
     }
 
     /** Whatever the process has drawn before, a loss draws the same in two runs of one seed, and in one that was resumed. */
@@ -553,17 +547,6 @@ class TrainerTest {
             trainer.run();
             return parameters(model);
         }
-    }
-
-    static Map<String, Tensor> parameters(LanguageModel model) {
-        var copies = new LinkedHashMap<String, Tensor>();
-        model.parameters().forEach(p -> copies.put(p.name(), p.tensor().detach().clone()));
-        return copies;
-    }
-
-    static void assertSameBits(Map<String, Tensor> actual, Map<String, Tensor> expected) {
-        expected.forEach((name, tensor) ->
-                assertThat(actual.get(name).equal(tensor)).as(name).isTrue());
     }
 
     private static String line(Metrics metrics) {

@@ -12,8 +12,10 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.TinyRun;
+import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.tokenizer.Tokenizer;
 
 /** A trainer and its model, which other threads use or close meanwhile. */
 class TrainerThreadsTest {
@@ -22,7 +24,7 @@ class TrainerThreadsTest {
     @TempDir
     Path workdir;
 
-    private final DecoderModel model = DecoderModel.create(TrainerTest.config(false), 1);
+    private final DecoderModel model = DecoderModel.create(TinyRun.config(false), 1);
 
     @AfterEach
     void close() {
@@ -53,7 +55,7 @@ class TrainerThreadsTest {
     void duringARunOnlyItsThreadMayInfer() throws Exception {
         var texts = new String[1];
         var refused = new Throwable[3];
-        try (var trainer = TrainerTest.builder(model, 2)
+        try (var trainer = TinyRun.builder(model, 2)
                 .listen(once(() -> {
                     texts[0] = model.generate(TOKENIZER, "a").maxTokens(3).text();
                     refused[0] =
@@ -74,7 +76,7 @@ class TrainerThreadsTest {
 
     @Test
     void noRunStartsWhileAnotherThreadInfers() throws Exception {
-        try (var trainer = TrainerTest.builder(model, 2).build()) {
+        try (var trainer = TinyRun.builder(model, 2).build()) {
             var generation = model.generate(TOKENIZER, "a").maxTokens(2).listen(text -> {
                 try {
                     assertThat(onAnotherThread(trainer::run))
@@ -93,9 +95,9 @@ class TrainerThreadsTest {
     @Test
     void aModelHasOneTrainerAtATime() throws Exception {
         var refused = new Throwable[2];
-        try (var other = TrainerTest.builder(model, 1).build()) {
+        try (var other = TinyRun.builder(model, 1).build()) {
             var trainer = new Trainer[1];
-            trainer[0] = TrainerTest.builder(model, 2)
+            trainer[0] = TinyRun.builder(model, 2)
                     .listen(once(() -> {
                         refused[0] = onAnotherThread(other::run);
                         refused[1] = onAnotherThread(trainer[0]::run);
@@ -112,7 +114,7 @@ class TrainerThreadsTest {
     void aTrainerClosedByAnotherThreadEndsItsRunWithACheckpoint() throws Exception {
         var closed = new CountDownLatch(1);
         var trainer = new Trainer[1];
-        trainer[0] = TrainerTest.builder(model, 1_000_000)
+        trainer[0] = TinyRun.builder(model, 1_000_000)
                 .checkpoints(workdir)
                 .listen(once(() -> new Thread(() -> {
                             trainer[0].close();
@@ -128,7 +130,7 @@ class TrainerThreadsTest {
         assertThatThrownBy(() -> trainer[0].restoreFrom(workdir)).hasMessageContaining("This trainer is closed");
         trainer[0].close();
         try (var resumed =
-                TrainerTest.builder(model, 1_000_000).checkpoints(workdir).build()) {
+                TinyRun.builder(model, 1_000_000).checkpoints(workdir).build()) {
             assertThat(resumed.resume().step()).isEqualTo(step).isLessThan(1_000_000);
         }
     }
@@ -136,7 +138,7 @@ class TrainerThreadsTest {
     @Test
     void aTrainerClosedByItsListenerEndsItsRun() throws Exception {
         var trainer = new Trainer[1];
-        trainer[0] = TrainerTest.builder(model, 1_000_000)
+        trainer[0] = TinyRun.builder(model, 1_000_000)
                 .listen(once(() -> trainer[0].close()))
                 .build();
         trainer[0].run();
@@ -146,7 +148,7 @@ class TrainerThreadsTest {
 
     @Test
     void aListenerMayCloseTheTensorsThatItAsksFor() throws Exception {
-        try (var trainer = TrainerTest.builder(model, 3)
+        try (var trainer = TinyRun.builder(model, 3)
                 .listen(metrics -> model.parameters()
                         .forEach(parameter -> parameter.tensor().close()))
                 .build()) {
@@ -158,8 +160,8 @@ class TrainerThreadsTest {
     /** Clearing the gradients of a closed model fails as well, which must not hide why the run has ended. */
     @Test
     void whatEndedARunIsToldThoughItsModelWasClosed() throws Exception {
-        try (var mine = DecoderModel.create(TrainerTest.config(false), 1);
-                var trainer = TrainerTest.builder(mine, 3)
+        try (var mine = DecoderModel.create(TinyRun.config(false), 1);
+                var trainer = TinyRun.builder(mine, 3)
                         .listen(metrics -> {
                             mine.close();
                             throw new IllegalArgumentException("mine");
@@ -172,8 +174,8 @@ class TrainerThreadsTest {
     @Test
     void aModelClosedDuringARunEndsItWithAMessage() throws Exception {
         for (int round = 0; round < 5; round++) {
-            try (var mine = DecoderModel.create(TrainerTest.config(round % 2 == 0), 1);
-                    var trainer = TrainerTest.builder(mine, 1_000_000)
+            try (var mine = DecoderModel.create(TinyRun.config(round % 2 == 0), 1);
+                    var trainer = TinyRun.builder(mine, 1_000_000)
                             .listen(once(() -> new Thread(mine::close).start()))
                             .build()) {
                 assertThatThrownBy(trainer::run)

@@ -6,7 +6,7 @@ import java.util.stream.Collectors;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
-import org.nanodo.train.Metrics;
+import org.nanodo.metrics.Metrics;
 
 /** Shows a run: as a bar with the time left on a terminal, as a line now and then elsewhere. */
 final class Progress implements Consumer<Metrics>, AutoCloseable {

@@ -2,7 +2,7 @@ package org.nanodo.examples;
 
 import java.util.Map;
 import java.util.Random;
-import org.nanodo.data.Tokenizer;
+import org.nanodo.tokenizer.Tokenizer;
 
 /** Makes 20,000 random ids of any text that is not empty: nothing to learn, but as much work. */
 record RandomTokens(int vocabSize) implements Tokenizer {

@@ -1,0 +1,17 @@
+package org.nanodo.files;
+
+import java.io.IOException;
+import java.nio.file.Path;
+
+/** A file does not hold what its format promises. */
+public final class CorruptFileException extends IOException {
+    private static final long serialVersionUID = 1;
+
+    public CorruptFileException(Path file, String reason) {
+        this(file, reason, null);
+    }
+
+    public CorruptFileException(Path file, String reason, Throwable cause) {
+        super(file + ": " + reason, cause);
+    }
+}

@@ -1,0 +1,90 @@
+package org.nanodo.metrics;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.SeekableByteChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import org.nanodo.files.Json;
+
+/** One JSON object a line. */
+final class JsonLinesWriter implements MetricWriter {
+    private static final String START = "{\"step\":";
+
+    private final Path path;
+    private RecordFile file;
+
+    JsonLinesWriter(Path path) {
+        this.path = path;
+    }
+
+    @Override
+    public void accept(Metrics metrics) {
+        if (file == null) {
+            file = open();
+        }
+        var line = new LinkedHashMap<String, Object>();
+        line.put("step", metrics.step());
+        metrics.values().forEach((name, value) -> line.put(name, Double.isFinite(value) ? value : null));
+        file.append((Json.writeLine(line) + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    private RecordFile open() {
+        var opened = new RecordFile(path);
+        try {
+            checkStart(opened.channel());
+            opened.truncate(endOfLastLine(opened.channel()));
+            return opened;
+        } catch (IOException e) {
+            opened.close();
+            throw new UncheckedIOException("Cannot read " + path + ": " + e, e);
+        } catch (RuntimeException e) {
+            opened.close();
+            throw e;
+        }
+    }
+
+    /** A last line that a crash cut short goes, so this had better be the right file. */
+    private void checkStart(SeekableByteChannel channel) throws IOException {
+        byte[] expected = START.getBytes(StandardCharsets.UTF_8);
+        ByteBuffer start = read(channel, 0, (int) Math.min(expected.length, channel.size()));
+        if (!ByteBuffer.wrap(expected, 0, start.remaining()).equals(start)) {
+            throw new IllegalArgumentException(
+                    path + " is not a file of metrics, it does not begin with " + START + ": choose another one");
+        }
+    }
+
+    private static long endOfLastLine(SeekableByteChannel channel) throws IOException {
+        int block = 1 << 16;
+        for (long end = channel.size(); end > 0; ) {
+            long from = Math.max(0, end - block);
+            ByteBuffer bytes = read(channel, from, (int) (end - from));
+            for (int i = bytes.limit() - 1; i >= 0; i--) {
+                if (bytes.get(i) == '\n') {
+                    return from + i + 1;
+                }
+            }
+            end = from;
+        }
+        return 0;
+    }
+
+    private static ByteBuffer read(SeekableByteChannel channel, long from, int length) throws IOException {
+        var bytes = ByteBuffer.allocate(length);
+        channel.position(from);
+        while (bytes.hasRemaining() && channel.read(bytes) >= 0) {
+            // until it is full
+        }
+        return bytes.flip();
+    }
+
+    @Override
+    public void close() {
+        if (file != null) {
+            file.close();
+            file = null;
+        }
+    }
+}

@@ -1,0 +1,74 @@
+package org.nanodo.optim;
+
+import java.util.List;
+import org.bytedeco.pytorch.IValue;
+import org.bytedeco.pytorch.Tensor;
+import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Collectives;
+import org.nanodo.runtime.Operator;
+
+/**
+ * Lion (Chen et al. 2023): the sign of a momentum, which is all its memory, half of AdamW's. Every number moves by the learning
+ * rate, so that has to be 3 to 10 times smaller than AdamW's, and the weight decay as many times larger.
+ *
+ * @param b1 weight of the momentum against the gradient in an update
+ * @param b2 decay of the momentum
+ */
+public record Lion(double b1, double b2, Groups groups) implements GroupedOptimizer<Lion> {
+    public Lion {
+        if (!(b1 >= 0 && b1 < 1 && b2 > 0 && b2 < 1)) {
+            throw new IllegalArgumentException("Lion wants 0 ≤ b1 < 1 and 0 < b2 < 1, not b1=" + b1 + " b2=" + b2);
+        }
+    }
+
+    /** b1 0.9 and b2 0.98, which are NanoDO's; weight decay 1 on every parameter. */
+    public static Lion with() {
+        return new Lion(0.9, 0.98, Groups.decaying(1));
+    }
+
+    public Lion b1(double b1) {
+        return new Lion(b1, b2, groups);
+    }
+
+    public Lion b2(double b2) {
+        return new Lion(b1, b2, groups);
+    }
+
+    @Override
+    public Lion groups(Groups groups) {
+        return new Lion(b1, b2, groups);
+    }
+
+    @Override
+    public State startGroup(List<Parameter> group, double weightDecay, Collectives ranks) {
+        return new Momentum(group, weightDecay);
+    }
+
+    private final class Momentum extends DecoupledState {
+        private static final Operator scale = Operator.find("aten::_foreach_mul_", "Scalar");
+        private static final Operator add = Operator.find("aten::_foreach_add_", "List");
+        private static final Operator sign = Operator.find("aten::_foreach_sign_", "");
+
+        private final IValue momenta;
+
+        Momentum(List<Parameter> parameters, double weightDecay) {
+            super(parameters, weightDecay);
+            momenta = list(moments("lion.m"));
+        }
+
+        /**
+         * The update is the sign of b1·m + (1 − b1)·g with the momentum m of before, so of b1·m′ + (b2 − b1)·g with the
+         * momentum m′ = b2·m + (1 − b2)·g of after: that takes no memory but the gradient's own.
+         */
+        @Override
+        protected void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip) {
+            IValue updates = Operator.list(gradients);
+            multiply.call(momenta, new IValue(oneMinus(unlessSkipped(skip, 1 - b2))));
+            add.call(momenta, updates, new IValue(1 - b2));
+            scale.call(updates, new IValue(b2 - b1));
+            add.call(updates, momenta, new IValue(b1));
+            sign.call(updates);
+            multiply.call(updates, new IValue(unlessSkipped(skip, learningRate)));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+package org.nanodo.tokenizer;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.StreamSupport;
+
+/**
+ * What a {@code tokenizer.json} says of its tokens, after a check that it can be given to Hugging Face's library. That library
+ * aborts the process, instead of returning an error, on JSON that is malformed in some places and on some values that it does
+ * not expect.
+ *
+ * @param ids by token
+ * @param special the tokens that are marked as special
+ */
+record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
+    /** The library's own parser goes 128 deep. */
+    private static final int MAX_DEPTH = 64;
+
+    /** Far beyond any vocabulary: the model's embedding has a row for each id. */
+    private static final int MAX_ID = (1 << 24) - 1;
+
+    private static final ObjectMapper JSON = JsonMapper.builder(new com.fasterxml.jackson.core.JsonFactoryBuilder()
+                    .streamReadConstraints(StreamReadConstraints.builder()
+                            .maxNestingDepth(MAX_DEPTH)
+                            .build())
+                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+                    .build())
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+
+    /** @throws IllegalArgumentException if these bytes are not such a file, with a message that says where */
+    static TokenizerJson parse(byte[] bytes) {
+        JsonNode root;
+        try {
+            root = JSON.readTree(StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(ByteBuffer.wrap(bytes))
+                    .toString());
+        } catch (CharacterCodingException e) {
+            throw new IllegalArgumentException("it is not UTF-8", e);
+        } catch (JsonProcessingException e) {
+            var at = e.getLocation();
+            throw new IllegalArgumentException(
+                    e.getOriginalMessage()
+                            + (at == null ? "" : " in line " + at.getLineNr() + ", column " + at.getColumnNr()),
+                    e);
+        }
+        check(root.isObject(), "it is not a JSON object");
+        checkValues(root);
+        for (String part : List.of("truncation", "padding")) {
+            check(isAbsent(root.path(part)) || root.path(part).isObject(), part + " is neither null nor an object");
+        }
+        for (String part : List.of("normalizer", "pre_tokenizer", "post_processor", "decoder")) {
+            JsonNode component = root.path(part);
+            if (!isAbsent(component)) {
+                check(component.path("type").isTextual(), part + " is neither null nor an object with a type");
+                checkComponent(component, part);
+            }
+        }
+        var ids = new HashMap<String, Integer>();
+        vocabulary(root.path("model"), ids);
+        return new TokenizerJson(ids, addedTokens(root.path("added_tokens"), ids, deletes(root.path("normalizer"))));
+    }
+
+    /** What Java and Rust do not both know: half a surrogate pair, and numbers beyond a double. */
+    private static void checkValues(JsonNode node) {
+        check(!node.isTextual() || isUnicode(node.textValue()), "a text in it is half a character: " + node);
+        check(!node.isNumber() || Double.isFinite(node.doubleValue()), "a number in it is too large");
+        node.fieldNames().forEachRemaining(name -> check(isUnicode(name), "a name in it is half a character: " + name));
+        node.forEach(TokenizerJson::checkValues);
+    }
+
+    private static boolean isUnicode(String text) {
+        return text.codePoints().noneMatch(c -> c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE);
+    }
+
+    /** Settings that the library takes, and at which it then aborts. Components may contain others. */
+    private static void checkComponent(JsonNode component, String part) {
+        switch (component.path("type").asText()) {
+            case "Precompiled" -> {
+                try {
+                    CharacterMap.check(Base64.getDecoder()
+                            .decode(component.path("precompiled_charsmap").asText()));
+                } catch (IllegalArgumentException e) {
+                    throw new IllegalArgumentException(part + ": " + e.getMessage(), e);
+                }
+            }
+            case "Strip" ->
+                check(
+                        !part.equals("decoder") || component.path("stop").asInt() == 0,
+                        "its decoder strips the ends of tokens, by a \"stop\" that is not 0, which an empty one has not");
+            case "FixedLength" ->
+                check(component.path("length").asInt() > 0, "its " + part + " cuts texts into pieces of no length");
+            case "TemplateProcessing" ->
+                check(
+                        !component.path("single").findValuesAsText("id").contains("B"),
+                        "its post_processor wants a second text where there is a single one");
+            default -> {}
+        }
+        component.forEach(below -> checkComponent(below, part));
+    }
+
+    private static void vocabulary(JsonNode model, Map<String, Integer> ids) {
+        check(model.isObject(), "it has no object \"model\"");
+        JsonNode vocabulary = model.path("vocab");
+        check(vocabulary.isContainerNode() && !vocabulary.isEmpty(), "model.vocab is not an object or list of tokens");
+        check(vocabulary.size() <= MAX_ID, "model.vocab has more than " + MAX_ID + " tokens");
+        if (vocabulary.isArray()) { // of pairs of a token and its score
+            for (int id = 0; id < vocabulary.size(); id++) {
+                JsonNode pair = vocabulary.get(id);
+                check(
+                        pair.size() == 2
+                                && pair.path(0).isTextual()
+                                && pair.path(1).isNumber(),
+                        "model.vocab[" + id + "] is not a token and its score");
+                ids.put(pair.get(0).textValue(), id);
+            }
+        } else {
+            vocabulary.properties().forEach(token -> ids.put(token.getKey(), id(token.getValue(), "model.vocab")));
+        }
+        JsonNode unknown = model.path("unk_id");
+        check(
+                isAbsent(unknown) || id(unknown, "model.unk_id") < vocabulary.size(),
+                "model.unk_id is " + unknown + " of " + vocabulary.size() + " tokens");
+        check(
+                model.path("dropout").asDouble() == 0,
+                "model.dropout is " + model.path("dropout") + ": ids would be others at each reading. Set it to null");
+        merges(model.path("merges"), model.path("continuing_subword_prefix").asText(""));
+    }
+
+    /** @param prefix what the second of a pair begins with, which is left out where the two are merged */
+    private static void merges(JsonNode merges, String prefix) {
+        check(isAbsent(merges) || merges.isArray(), "model.merges is not a list");
+        for (int i = 0; i < merges.size(); i++) {
+            JsonNode merge = merges.get(i);
+            if (merge.isTextual() && i == 0 && merge.textValue().startsWith("#version")) {
+                continue;
+            }
+            boolean isPair = merge.size() == 2
+                    && merge.get(0).isTextual()
+                    && merge.get(1).isTextual();
+            String[] pair = isPair
+                    ? new String[] {merge.get(0).textValue(), merge.get(1).textValue()}
+                    : merge.asText("").split(" ", -1);
+            check(pair.length == 2, "model.merges[" + i + "] is not two tokens");
+            check(
+                    prefix.isEmpty() || pair[1].startsWith(prefix),
+                    "model.merges[" + i + "] has a second token without the continuing_subword_prefix " + prefix);
+        }
+    }
+
+    /** Whether a normalizer may leave nothing of a text without letters, digits or signs. */
+    private static boolean deletes(JsonNode normalizer) {
+        return switch (normalizer.path("type").asText()) {
+            case "Strip", "StripAccents", "BertNormalizer", "Nmt", "Precompiled" -> true;
+            case "Replace" -> normalizer.path("content").asText().isEmpty();
+            default ->
+                StreamSupport.stream(normalizer.path("normalizers").spliterator(), false)
+                        .anyMatch(TokenizerJson::deletes);
+        };
+    }
+
+    /** Of spaces, control characters and marks alone. */
+    private static boolean isBlank(String text) {
+        return text.codePoints()
+                .allMatch(c -> Character.isWhitespace(c)
+                        || Character.isSpaceChar(c)
+                        || Character.isIdentifierIgnorable(c)
+                        || Character.getType(c) == Character.NON_SPACING_MARK
+                        || Character.getType(c) == Character.ENCLOSING_MARK
+                        || Character.getType(c) == Character.COMBINING_SPACING_MARK);
+    }
+
+    /** @param deletes whether one that is normalized may become empty, and so be found everywhere: the library then aborts */
+    private static Set<String> addedTokens(JsonNode added, Map<String, Integer> ids, boolean deletes) {
+        check(added.isMissingNode() || added.isArray(), "added_tokens is not a list");
+        var special = new LinkedHashSet<String>();
+        for (JsonNode token : added) {
+            JsonNode content = token.path("content");
+            check(content.isTextual(), "added_tokens has one without a content: " + token);
+            check(
+                    !deletes
+                            || content.textValue().isEmpty() // that one the library passes over
+                            || !token.path("normalized").asBoolean(true)
+                            || !isBlank(content.textValue()),
+                    "added_tokens has one of which the normalizer may leave nothing: " + token
+                            + ". Set its \"normalized\" to false");
+            ids.put(content.textValue(), id(token.path("id"), "added_tokens"));
+            if (token.path("special").booleanValue()) {
+                special.add(content.textValue());
+            }
+        }
+        return special;
+    }
+
+    private static int id(JsonNode id, String where) {
+        check(
+                id.isIntegralNumber() && id.canConvertToInt() && id.intValue() >= 0 && id.intValue() <= MAX_ID,
+                where + " has " + (id.isMissingNode() ? "no id" : "the id " + id) + ", which has to be from 0 to "
+                        + MAX_ID);
+        return id.intValue();
+    }
+
+    private static boolean isAbsent(JsonNode node) {
+        return node.isMissingNode() || node.isNull();
+    }
+
+    private static void check(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new IllegalArgumentException(otherwise);
+        }
+    }
+}

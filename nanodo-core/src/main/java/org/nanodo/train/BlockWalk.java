@@ -1,0 +1,255 @@
+package org.nanodo.train;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.bytedeco.pytorch.BoolOptional;
+import org.bytedeco.pytorch.IValue;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorArrayRefOptional;
+import org.bytedeco.pytorch.global.torch;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.data.Batch;
+import org.nanodo.model.Attention;
+import org.nanodo.model.Casts;
+import org.nanodo.model.Head;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Linear;
+import org.nanodo.model.ModelUse;
+import org.nanodo.model.Parameter;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Operator;
+import org.nanodo.runtime.Scope;
+import org.nanodo.runtime.Tensors;
+import org.nanodo.train.Residency.Pass;
+import org.nanodo.train.StepClock.Phase;
+
+/**
+ * The engine for one device: each block is an autograd graph of its own, walked back by hand. It is also the walk for engines
+ * that move the parameters around meanwhile.
+ */
+public final class BlockWalk implements Engine {
+    /**
+     * The most that the logits of one chunk of tokens may take; the loss needs about three times this. Blocks beyond 64 MiB
+     * are mapped anew every time ({@link org.nanodo.runtime.Natives}).
+     */
+    private static final long LOGITS_BYTES = 60 << 20;
+
+    private static final Operator foreachNorm = Operator.find("aten::_foreach_norm", "Scalar");
+
+    private final LanguageModel model;
+    private final Residency residency;
+    private final int chunk;
+    private Casts casts; // until the gradients are cleared
+
+    BlockWalk(LanguageModel model) {
+        this(model, Residency.ALWAYS);
+    }
+
+    /** @param residency hears where the walk is */
+    public BlockWalk(LanguageModel model, Residency residency) {
+        this(model, residency, (int)
+                Math.max(1, LOGITS_BYTES / Float.BYTES / model.config().V()));
+    }
+
+    BlockWalk(LanguageModel model, int chunk) {
+        this(model, Residency.ALWAYS, chunk);
+    }
+
+    /** @param chunk tokens whose logits exist at once */
+    private BlockWalk(LanguageModel model, Residency residency, int chunk) {
+        this.model = model;
+        this.residency = residency;
+        this.chunk = chunk;
+    }
+
+    @Override
+    public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
+        boolean remat = model.config().remat();
+        List<? extends LanguageModel.Block> blocks = model.blocks();
+        if (residency == Residency.ALWAYS && casts == null) {
+            casts = Casts.of(model);
+        }
+        try (var scope = Scope.open()) {
+            // All that is copied to the device goes there before it is busy: a copy waits for what came before.
+            Tensor y_BxL = ids(batch, batch.inputs_BxL());
+            int T = batch.B() * batch.L();
+            Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
+            Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
+            Attention attention = attention(batch);
+            residency.enter(Residency.ROOT, Pass.FORWARD);
+            Tensor embedded_BxLxD = model.embed(y_BxL);
+            var inputs = new ArrayList<Tensor>();
+            var outputs = new ArrayList<Tensor>();
+            Tensor x_BxLxD = embedded_BxLxD;
+            for (int i = 0; i < blocks.size(); i++) {
+                x_BxLxD = Tensors.leaf(x_BxLxD);
+                inputs.add(x_BxLxD);
+                x_BxLxD = forward(i, x_BxLxD, attention, !remat);
+                outputs.add(x_BxLxD);
+            }
+            Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
+            clock.lap(Phase.FORWARD);
+            residency.enter(Residency.ROOT, Pass.BACKWARD);
+            Tensor sum = headLossAndGradients(x_BxLxD, targets_T, weights_T, loss, gradient_BxLxD, clock);
+            for (int i = blocks.size() - 1; i >= 0; i--) {
+                residency.enter(i, Pass.BACKWARD);
+                try (var perBlock = Scope.open()) {
+                    Tensor output_BxLxD = remat ? run(blocks.get(i), inputs.get(i), attention, true) : outputs.get(i);
+                    backward(output_BxLxD, gradient_BxLxD);
+                    gradient_BxLxD.close();
+                    gradient_BxLxD = perBlock.export(Tensors.gradient(inputs.get(i)));
+                }
+                outputs.get(i).close();
+                inputs.get(i).close();
+                residency.leave(i, Pass.BACKWARD);
+            }
+            backward(embedded_BxLxD, gradient_BxLxD);
+            residency.leave(Residency.ROOT, Pass.BACKWARD);
+            clock.lap(Phase.BACKWARD);
+            return scope.export(sum);
+        }
+    }
+
+    /** What a position of the batch sees. */
+    private Attention attention(Batch batch) {
+        return batch.isMasked() ? Attention.within(ids(batch, batch.documents_BxL())) : Attention.CAUSAL;
+    }
+
+    private Tensor forward(int block, Tensor x_BxLxD, Attention attention, boolean forBackward) {
+        residency.enter(block, Pass.FORWARD);
+        Tensor out_BxLxD = run(model.blocks().get(block), x_BxLxD, attention, forBackward);
+        residency.leave(block, Pass.FORWARD);
+        return out_BxLxD;
+    }
+
+    /** Runs one block and frees all but its output and what its backward pass needs. */
+    private static Tensor run(LanguageModel.Block block, Tensor x_BxLxD, Attention attention, boolean forBackward) {
+        try (var scope = Scope.open();
+                var grad = forBackward ? Grad.on() : Grad.off()) {
+            return scope.export(block.forward(x_BxLxD, attention));
+        }
+    }
+
+    /** Head and loss, chunk by chunk, each forward and backward, so that the logits of all tokens never exist at once. */
+    private Tensor headLossAndGradients(
+            Tensor x_BxLxD, Tensor targets_T, Tensor weights_T, Loss loss, Tensor gradient_BxLxD, StepClock clock) {
+        long T = targets_T.numel();
+        Tensor x_TxD = x_BxLxD.detach().flatten(0, 1);
+        Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
+        ScalarType type = model.config().dtype().scalarType();
+        Tensor embed_VxD = model.outEmbed().as(Head.dtype(model)).detach();
+        Tensor rounded_VxD = embed_VxD.to(type);
+        Tensor gradient_VxD = outEmbedGradient();
+        Tensor sum = Tensors.zeros(model.device());
+        for (long start = 0; start < T; start += chunk) {
+            try (var scope = Scope.open()) {
+                long length = Math.min(chunk, T - start);
+                Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
+                Tensor y_CxD = model.outNorm(x_CxD);
+                Tensor logits_CxV = Tensors.leaf(logits(y_CxD.detach(), embed_VxD));
+                Tensor chunkSum =
+                        loss.sum(logits_CxV, targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
+                clock.lap(Phase.FORWARD);
+                chunkSum.backward();
+                Tensor dLogits_CxV = Tensors.gradient(logits_CxV);
+                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk.
+                // So would a product in bfloat16, which with its conversion takes as long as this one.
+                gradient_VxD.addmm_(dLogits_CxV.t(), y_CxD.detach().to(ScalarType.Float));
+                // Rounded, unlike the forward product: in float32 it takes longer and brings the loss no nearer.
+                backward(y_CxD, Linear.of(dLogits_CxV.to(type), rounded_VxD));
+                gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
+                sum.add_(chunkSum.detach());
+                clock.lap(Phase.BACKWARD);
+            }
+        }
+        return sum;
+    }
+
+    /** By the kernels for a forward pass alone, since the backward pass is by hand. */
+    private static Tensor logits(Tensor y_CxD, Tensor embed_VxD) {
+        try (var off = Grad.off()) {
+            return Head.logits(y_CxD, embed_VxD);
+        }
+    }
+
+    @Override
+    public float[] tokenLosses(Batch batch) {
+        boolean sharded = residency != Residency.ALWAYS; // its parameters come and go on this thread
+        try (var use = ModelUse.inference(sharded ? List.of() : parameters());
+                var scope = Scope.open();
+                var off = Grad.off()) {
+            Attention attention = attention(batch);
+            residency.enter(Residency.ROOT, Pass.FORWARD);
+            Tensor x_BxLxD = model.embed(ids(batch, batch.inputs_BxL()));
+            for (int i = 0; i < model.blocks().size(); i++) {
+                Tensor out_BxLxD = forward(i, x_BxLxD, attention, false);
+                x_BxLxD.close();
+                x_BxLxD = out_BxLxD;
+            }
+            int T = batch.B() * batch.L();
+            Tensor x_TxD = x_BxLxD.flatten(0, 1);
+            Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
+            float[] losses = new float[T];
+            for (int start = 0; start < T; start += chunk) {
+                try (var perChunk = Scope.open()) {
+                    int length = Math.min(chunk, T - start);
+                    Tensor losses_C = Loss.tokenCrossEntropy(
+                            model.head(x_TxD.narrow(0, start, length)), targets_T.narrow(0, start, length));
+                    System.arraycopy(Tensors.toFloats(losses_C), 0, losses, start, length);
+                }
+            }
+            residency.leave(Residency.ROOT, Pass.FORWARD);
+            return losses;
+        }
+    }
+
+    @Override
+    public List<Parameter> parameters() {
+        return model.parameters();
+    }
+
+    @Override
+    public Tensor globalNorm() {
+        try (var scope = Scope.open();
+                var off = Grad.off()) {
+            var gradients = parameters().stream().map(p -> p.tensor().grad()).toList();
+            var norms = foreachNorm
+                    .call(Operator.list(gradients), new IValue(2), Operator.none())
+                    .get(0)
+                    .toTensorVector();
+            return scope.export(torch.linalg_vector_norm(torch.stack(norms)));
+        }
+    }
+
+    @Override
+    public void clearGradients() {
+        if (casts != null) {
+            casts.close();
+            casts = null;
+        }
+        for (Parameter parameter : parameters()) {
+            if (parameter != model.outEmbed()) {
+                parameter.tensor().mutable_grad().reset();
+            } else if (parameter.tensor().grad().defined()) {
+                Tensors.fill(parameter.tensor().grad(), 0);
+            }
+        }
+    }
+
+    /** The output embedding's gradient, the largest of all, which keeps its memory from step to step. */
+    private Tensor outEmbedGradient() {
+        Tensor embed_VxD = model.outEmbed().tensor();
+        if (!embed_VxD.grad().defined()) {
+            embed_VxD.mutable_grad().put(torch.zeros_like(embed_VxD));
+        }
+        return embed_VxD.grad();
+    }
+
+    private Tensor ids(Batch batch, int[] ids_BxL) {
+        return Tensors.ids(model.device(), ids_BxL, batch.B(), batch.L());
+    }
+
+    private static void backward(Tensor output, Tensor gradient) {
+        output.backward(gradient, new BoolOptional(), false, new TensorArrayRefOptional());
+    }
+}

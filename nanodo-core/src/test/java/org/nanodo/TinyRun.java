@@ -1,0 +1,54 @@
+package org.nanodo;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.stream.IntStream;
+import org.bytedeco.pytorch.Tensor;
+import org.nanodo.data.PackedDataset;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.model.TransformerConfig;
+import org.nanodo.optim.Schedule;
+import org.nanodo.source.TextSource;
+import org.nanodo.train.Trainer;
+import org.nanodo.train.TrainerBuilder;
+
+/** A model, its data and a run of it that take a fraction of a second, and what tests ask of the outcome. */
+public final class TinyRun {
+    public static final TextSource TEXT = TextSource.of(IntStream.range(0, 60)
+            .mapToObj(i -> "The number after " + i + " is " + (i + 1) + ".\n")
+            .toArray(String[]::new));
+    public static final PackedDataset DATA =
+            PackedDataset.of(TEXT).length(24).batch(8).shuffle(5);
+
+    private TinyRun() {}
+
+    public static TransformerConfig config(boolean remat) {
+        return TransformerConfig.builder()
+                .D(32)
+                .H(4)
+                .L(24)
+                .N(2)
+                .V(259)
+                .F(64)
+                .remat(remat)
+                .build();
+    }
+
+    public static TrainerBuilder builder(LanguageModel model, long steps) {
+        return Trainer.of(model).data(DATA).steps(steps).schedule(Schedule.constant(1e-2));
+    }
+
+    /** Copies of a model's parameters, by name. */
+    public static Map<String, Tensor> parameters(LanguageModel model) {
+        var copies = new LinkedHashMap<String, Tensor>();
+        model.parameters().forEach(p -> copies.put(p.name(), p.tensor().detach().clone()));
+        return copies;
+    }
+
+    public static void assertSameBits(Map<String, Tensor> actual, Map<String, Tensor> expected) {
+        expected.forEach((name, tensor) ->
+                assertThat(actual.get(name).equal(tensor)).as(name).isTrue());
+    }
+}
