@@ -7,9 +7,11 @@ import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.HashMap;
 import jdk.jshell.tool.JavaShellToolBuilder;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Runs docs/nanodo.jsh through the jshell tool, as a reader would. */
+@Tag("slow")
 class JShellTest {
     @Test
     void theScriptTrainsAndSamples() throws Exception {

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -182,6 +183,7 @@ class NanoDoRunsTest {
 
     /** 500 steps on real text. */
     @Test
+    @Tag("slow")
     void aCurveOfTheOriginalIsFollowed() throws Exception {
         try (var golden = new Golden("nanodo", "curve");
                 var model = golden.model()) {

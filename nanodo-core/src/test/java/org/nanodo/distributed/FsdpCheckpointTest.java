@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.TreeMap;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.checkpoint.CheckpointStore;
@@ -32,6 +33,7 @@ import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
 
 /** Checkpoints that several ranks write together, and any other number reads. */
+@Tag("slow")
 class FsdpCheckpointTest {
     private static final PackedDataset DATA = PackedDataset.of(
                     TextSource.of("To be, or not to be, that is the question. ".repeat(30)))

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.data.Batch;
@@ -28,6 +29,7 @@ import org.nanodo.train.Loss;
 import org.nanodo.train.StepClock;
 
 /** What sharding is for: memory that shrinks with the ranks, and communication beside the computation. */
+@Tag("slow")
 class FsdpCostTest {
     private static final long MIB = 1 << 20;
 

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.model.DecoderModel;
@@ -23,6 +24,7 @@ import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
 
 /** No rank goes on without the others. */
+@Tag("slow")
 class FsdpFaultTest {
     private static final TransformerConfig CONFIG = new TransformerConfig(32, 4, 16, 2, 259, 64, Dtype.FLOAT32, false);
 

@@ -13,6 +13,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -44,6 +45,7 @@ import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
 
 /** Law 4: W ranks, which are processes, equal one. */
+@Tag("slow")
 class FsdpTest {
     private static final int L = 12;
 

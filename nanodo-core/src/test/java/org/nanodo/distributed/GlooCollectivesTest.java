@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.time.Duration;
 import java.util.List;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -13,6 +14,7 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 
 /** Ranks are processes that meet as torchrun's do. */
+@Tag("slow")
 class GlooCollectivesTest {
     static final class Parity {
         public static void main(String[] args) {

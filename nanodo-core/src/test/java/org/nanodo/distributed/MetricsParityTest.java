@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.metrics.Metrics;
@@ -23,6 +24,7 @@ import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
 
 /** Every rank reports what one process would, of sharded parameters and of evaluations; rank 0 alone writes. */
+@Tag("slow")
 class MetricsParityTest {
     private static final PackedDataset DATA = PackedDataset.of(TextSource.of(IntStream.range(0, 30)
                     .mapToObj(i -> "The number after " + i + " is " + (i + 1) + ".\n")

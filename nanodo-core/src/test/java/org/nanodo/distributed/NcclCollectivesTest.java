@@ -12,6 +12,7 @@ import org.bytedeco.pytorch.Store;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -21,6 +22,7 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /** Ranks are processes, and NCCL is its stand-in. */
+@Tag("slow")
 class NcclCollectivesTest {
     @BeforeAll
     static void compile() throws Exception {

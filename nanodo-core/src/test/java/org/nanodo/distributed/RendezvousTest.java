@@ -11,10 +11,12 @@ import java.util.Map;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Device;
 
+@Tag("slow")
 class RendezvousTest {
     private static final Duration LIMIT = Duration.ofSeconds(2);
 

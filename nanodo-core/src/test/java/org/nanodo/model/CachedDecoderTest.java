@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -77,6 +78,7 @@ class CachedDecoderTest {
     }
 
     @Test
+    @Tag("slow")
     void cachesAreFreed() {
         var config =
                 TransformerConfig.builder().D(128).H(4).L(256).N(2).V(50).F(64).build();

@@ -15,6 +15,7 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -376,6 +377,7 @@ class OptimizerTest {
 
     /** A parameter has 256 KiB, so one left behind at each step is 50 MiB. Java's first compiler takes a few of the same heap. */
     @Test
+    @Tag("slow")
     void stepsLeaveNothingBehind() throws Exception {
         String output = TestJvm.run("-XX:TieredStopAtLevel=1", MemoryMain.class.getName());
         String[] lines = output.split("\\R");

@@ -8,6 +8,7 @@ import com.sun.jna.Platform;
 import java.util.ArrayList;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.nanodo.TestJvm;
 
@@ -62,6 +63,7 @@ class NativeErrorsTest {
     }
 
     @Test
+    @Tag("slow")
     void theHostsMemoryThatRunsOutIsOneSentenceAndHarmsNothingElse() throws Exception {
         assumeTrue(Platform.isLinux(), "the limit on a process's memory is Linux's");
         assertThat(TestJvm.runWithLimit("ulimit -v 8000000", "-Xmx64m", Hoarder.class.getName()))

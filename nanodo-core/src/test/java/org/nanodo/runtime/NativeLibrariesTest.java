@@ -19,12 +19,14 @@ import org.bytedeco.javacpp.Loader;
 import org.bytedeco.openblas.global.openblas_full;
 import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
 import org.slf4j.Logger;
 
 /** Starts of a fresh JVM among other libraries of the same names, and where nothing can be unpacked. */
+@Tag("slow")
 class NativeLibrariesTest {
     private static final String ABORTS = "__attribute__((constructor)) static void loaded() { abort(); }";
     private static final String IS_QUIET = "static void loaded() { }";

@@ -4,9 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
 import java.util.Arrays;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.nanodo.TestJvm;
 
+@Tag("slow")
 class NativesTest {
     /** Prints what an embedding program would see in a fresh JVM. */
     static final class Main {

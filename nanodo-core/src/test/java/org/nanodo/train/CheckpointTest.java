@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.Random;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TinyRun;
@@ -36,6 +37,7 @@ class CheckpointTest {
 
     /** Every file cut at each KiB, gone, or with a byte flipped: step 2 is resumed instead of 4, with its own numbers. */
     @Test
+    @Tag("slow")
     void aDamagedCheckpointIsPassedOver() throws Exception {
         try (var model = DecoderModel.create(TinyRun.config(false), 1);
                 var trainer =

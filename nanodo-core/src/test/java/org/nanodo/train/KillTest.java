@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Random;
 import java.util.TreeMap;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
@@ -18,6 +19,7 @@ import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 
 /** Law 6: a run that is killed again and again, in its saves too, ends as if it had never stopped, bit for bit. */
+@Tag("slow")
 class KillTest {
     private static final int STEPS = 400;
     private static final int SAVE_EVERY = 3;

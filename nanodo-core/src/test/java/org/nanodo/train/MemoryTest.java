@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
 import org.bytedeco.javacpp.Pointer;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
@@ -12,6 +13,7 @@ import org.nanodo.model.DecoderModel;
 import org.nanodo.runtime.Memory;
 
 /** Law 7: memory is flat over thousands of steps. */
+@Tag("slow")
 class MemoryTest {
     /** Trains with much switched on and prints, early and late, resident KiB and native objects alive. */
     static final class Main {

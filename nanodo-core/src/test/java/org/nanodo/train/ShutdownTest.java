@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.nio.file.Path;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
@@ -13,6 +14,7 @@ import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.model.DecoderModel;
 
 /** Ctrl-C and SIGTERM end a run after its step, with a checkpoint, from which it goes on as if it had never stopped. */
+@Tag("slow")
 class ShutdownTest {
     @TempDir
     Path workdir;

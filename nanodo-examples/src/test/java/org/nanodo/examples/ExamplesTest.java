@@ -7,12 +7,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import picocli.CommandLine;
 
+@Tag("slow")
 class ExamplesTest {
     private static final List<String> TINY =
             List.of("--steps", "4", "-D", "16", "-H", "2", "-N", "1", "-L", "16", "-B", "2", "--prompt", "one");
