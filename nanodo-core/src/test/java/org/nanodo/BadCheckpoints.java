@@ -113,7 +113,7 @@ final class BadCheckpoints {
                 "a manifest of three gigabytes",
                 () -> load(sparse(save(), Manifest.NAME)),
                 CorruptFileException.class,
-                "manifest.json: has 3221225472 bytes, a file of JSON may have 67108864"));
+                "manifest.json: has 3221225472 bytes, more than the 67108864 allowed"));
         cases.add(new Case(
                 "a config of three gigabytes",
                 () -> load(sparse(unlisted(save()), "config.json")),
@@ -153,7 +153,7 @@ final class BadCheckpoints {
                         ModelFiles.tokenizer(saved);
                     },
                     CorruptFileException.class,
-                    "tokenizer.json: not strings by name"));
+                    "tokenizer.json: not an object of strings"));
         }
         cases.add(run("run.json null", t -> "null", "run.json: Not a valid RunState: it is null"));
         cases.add(run(
@@ -195,7 +195,7 @@ final class BadCheckpoints {
                 "a header longer than the file", Long.MAX_VALUE, TENSOR, 4, "claims a header of 9223372036854775807"));
         cases.add(safetensors("a negative header", -1, TENSOR, 4, "claims a header of 18446744073709551615 bytes"));
         cases.add(safetensors("a header of null", 4, "null", 0, "not a JSON object"));
-        cases.add(safetensors("a header of deep nesting", 60_000, "{\"a\":".repeat(12_000), 0, "nesting"));
+        cases.add(safetensors("a header of deep nesting", 60_000, "{\"a\":".repeat(12_000), 0, "does not parse"));
         cases.add(safetensors("tensors beyond the file", TENSOR.length(), TENSOR, 3, "it is truncated"));
         cases.add(safetensors("more bytes than tensors", TENSOR.length(), TENSOR, 5, "has 5 bytes of data"));
         cases.add(safetensors(

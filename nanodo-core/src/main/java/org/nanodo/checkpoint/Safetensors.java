@@ -1,6 +1,5 @@
 package org.nanodo.checkpoint;
 
-import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -17,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.files.Bytes;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
@@ -44,17 +44,15 @@ public final class Safetensors implements AutoCloseable {
         if (size < Long.BYTES) {
             throw new CorruptFileException(file, "is " + size + " bytes long, too short for a safetensors file");
         }
-        ByteBuffer prefix = ByteBuffer.allocate(Long.BYTES).order(ByteOrder.LITTLE_ENDIAN);
-        readFully(prefix, 0);
-        long length = prefix.flip().getLong();
+        long length = ByteBuffer.wrap(Bytes.read(file, channel, 0, Long.BYTES))
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .getLong();
         if (length < 0 || length > Math.min(MAX_HEADER, size - Long.BYTES)) {
             throw new CorruptFileException(
                     file, "claims a header of " + Long.toUnsignedString(length) + " bytes in a file of " + size);
         }
-        ByteBuffer json = ByteBuffer.allocate((int) length);
-        readFully(json, Long.BYTES);
         dataStart = Long.BYTES + length;
-        header = SafetensorsHeader.parse(file, json.flip(), size - dataStart);
+        header = SafetensorsHeader.parse(file, Bytes.read(file, channel, Long.BYTES, (int) length), size - dataStart);
     }
 
     /** Opens a file. @throws CorruptFileException if its header is not valid, or not for a file of this length */
@@ -200,16 +198,6 @@ public final class Safetensors implements AutoCloseable {
             throw new CorruptFileException(file, "has no tensor \"" + name + "\"");
         }
         return entry;
-    }
-
-    private void readFully(ByteBuffer buffer, long position) throws IOException {
-        while (buffer.hasRemaining()) {
-            int read = channel.read(buffer, position);
-            if (read < 0) {
-                throw new EOFException(file + " became shorter while it was read");
-            }
-            position += read;
-        }
     }
 
     private static void writeFully(WritableByteChannel channel, ByteBuffer buffer) throws IOException {

@@ -1,10 +1,11 @@
 package org.nanodo.checkpoint;
 
+import com.fasterxml.jackson.annotation.JsonAnyGetter;
+import com.fasterxml.jackson.annotation.JsonAnySetter;
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import java.nio.ByteBuffer;
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -15,20 +16,23 @@ import java.util.List;
 import java.util.Map;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.files.Bytes;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.files.Json;
 import org.nanodo.runtime.Tensors;
 
-/**
- * The JSON at the beginning of a safetensors file.
- *
- * @param metadata free strings
- * @param entries by name, in the file's order
- */
-record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entries) {
-    private static final ObjectMapper mapper = Json.strict().build();
-    private static final String METADATA = "__metadata__";
+/** The JSON at the beginning of a safetensors file: the tensors' entries by name, in the file's order, and metadata. */
+final class SafetensorsHeader {
     private static final int MAX_DIMENSIONS = 64; // LibTorch's
+
+    @JsonProperty("__metadata__")
+    @JsonInclude(JsonInclude.Include.NON_EMPTY)
+    @JsonSetter(nulls = Nulls.FAIL, contentNulls = Nulls.FAIL)
+    private Map<String, String> metadata = Map.of();
+
+    @JsonAnyGetter
+    @JsonAnySetter
+    private Map<String, Entry> entries = new LinkedHashMap<>();
 
     private enum Type {
         F64(ScalarType.Double, 8),
@@ -73,64 +77,52 @@ record SafetensorsHeader(Map<String, String> metadata, Map<String, Entry> entrie
 
     /** Lays tensors out one after another. */
     static SafetensorsHeader of(Map<String, Tensor> tensors, Map<String, String> metadata) {
-        var entries = new LinkedHashMap<String, Entry>();
+        var header = new SafetensorsHeader();
+        header.metadata = metadata;
         long offset = 0;
         for (var named : tensors.entrySet()) {
             Tensor tensor = named.getValue();
             long end = offset + tensor.nbytes();
-            entries.put(
+            header.entries.put(
                     named.getKey(), new Entry(Type.of(Tensors.type(tensor)), tensor.shape(), new long[] {offset, end}));
             offset = end;
         }
-        return new SafetensorsHeader(metadata, entries);
+        return header;
+    }
+
+    Map<String, String> metadata() {
+        return metadata;
+    }
+
+    Map<String, Entry> entries() {
+        return entries;
     }
 
     byte[] toJson() {
-        var json = new LinkedHashMap<String, Object>();
-        if (!metadata.isEmpty()) {
-            json.put(METADATA, metadata);
-        }
-        json.putAll(entries);
-        return Json.writeLine(json).getBytes(StandardCharsets.UTF_8);
+        return Json.writeLine(this).getBytes(StandardCharsets.UTF_8);
     }
 
     /**
      * Parses and checks a header.
      *
      * @param file for messages
-     * @param dataBytes how many bytes of the file follow: the tensors have to cover them without gap or overlap
+     * @param dataBytes the number of bytes that follow the header: the tensors must cover them without gap or overlap
      */
-    static SafetensorsHeader parse(Path file, ByteBuffer utf8, long dataBytes) throws CorruptFileException {
-        var header = new SafetensorsHeader(new LinkedHashMap<>(), new LinkedHashMap<>());
-        check(utf8.hasRemaining() && utf8.get(utf8.position()) == '{', file, "has a header that is not a JSON object");
+    static SafetensorsHeader parse(Path file, byte[] utf8, long dataBytes) throws CorruptFileException {
+        check(utf8.length > 0 && utf8[0] == '{', file, "has a header that is not a JSON object");
+        SafetensorsHeader header;
         try {
-            JsonNode root = mapper.readTree(
-                    StandardCharsets.UTF_8.newDecoder().decode(utf8).toString());
-            for (var field : root.properties()) {
-                if (field.getKey().equals(METADATA)) {
-                    header.readMetadata(file, field.getValue());
-                } else {
-                    header.entries.put(field.getKey(), mapper.treeToValue(field.getValue(), Entry.class));
-                }
-            }
+            header = Json.read(Bytes.utf8(utf8), SafetensorsHeader.class);
         } catch (CharacterCodingException e) {
             throw new CorruptFileException(file, "has a header that is not UTF-8", e);
-        } catch (JsonProcessingException e) {
-            throw new CorruptFileException(file, "has a header that does not parse: " + e.getOriginalMessage(), e);
+        } catch (IllegalArgumentException e) {
+            throw new CorruptFileException(file, "has a header that does not parse: " + e.getMessage(), e);
         }
         for (var named : header.entries.entrySet()) {
             checkEntry(file, "tensor \"" + named.getKey() + "\"", named.getValue());
         }
         header.checkCover(file, dataBytes);
         return header;
-    }
-
-    private void readMetadata(Path file, JsonNode node) throws CorruptFileException {
-        check(node.isObject(), file, "has metadata that is not a JSON object");
-        for (var field : node.properties()) {
-            check(field.getValue().isTextual(), file, "has metadata that is not a string: " + field.getKey());
-            metadata.put(field.getKey(), field.getValue().textValue());
-        }
     }
 
     private static void checkEntry(Path file, String tensor, Entry entry) throws CorruptFileException {

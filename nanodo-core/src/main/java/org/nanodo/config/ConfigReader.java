@@ -7,8 +7,6 @@ import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
-import com.fasterxml.jackson.databind.cfg.CoercionAction;
-import com.fasterxml.jackson.databind.cfg.CoercionInputShape;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
@@ -16,7 +14,6 @@ import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
 import com.fasterxml.jackson.databind.introspect.BeanPropertyDefinition;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
-import com.fasterxml.jackson.databind.type.LogicalType;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -28,6 +25,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 import org.nanodo.files.Json;
+import org.nanodo.files.OptionalLibrary;
 
 /**
  * Makes a {@link TrainConfig} of the defaults, a file that says only what is different, and overrides such as
@@ -36,10 +34,6 @@ import org.nanodo.files.Json;
 public final class ConfigReader {
     private static final ObjectMapper mapper = Json.strict()
             .propertyNamingStrategy(new PropertyNamingStrategies.SnakeCaseStrategy())
-            .withCoercionConfig(LogicalType.Textual, numbersAreNoText -> numbersAreNoText
-                    .setCoercion(CoercionInputShape.Integer, CoercionAction.Fail)
-                    .setCoercion(CoercionInputShape.Float, CoercionAction.Fail)
-                    .setCoercion(CoercionInputShape.Boolean, CoercionAction.Fail))
             .build();
 
     private ConfigReader() {}
@@ -94,15 +88,8 @@ public final class ConfigReader {
         if (!name.endsWith(".yaml") && !name.endsWith(".yml")) {
             return mapper;
         }
-        try {
-            return Yaml.parser();
-        } catch (NoClassDefFoundError e) {
-            throw new IllegalStateException(
-                    "To read " + file
-                            + ", com.fasterxml.jackson.dataformat:jackson-dataformat-yaml is needed on the class "
-                            + "path: add it to your dependencies, or write JSON",
-                    e);
-        }
+        OptionalLibrary.YAML.require();
+        return Yaml.parser();
     }
 
     private static ObjectNode defaults() {

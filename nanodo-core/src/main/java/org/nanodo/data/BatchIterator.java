@@ -10,6 +10,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.stream.Collectors;
 import org.nanodo.data.Packer.Window;
+import org.nanodo.files.DaemonThread;
 
 /**
  * Batches of a {@link PackedDataset}, in its order, packed in the background a window ahead. For use by one
@@ -18,11 +19,8 @@ import org.nanodo.data.Packer.Window;
 public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private final PackedDataset dataset;
     private final Packer packer;
-    private final ExecutorService background = Executors.newSingleThreadExecutor(task -> {
-        var thread = new Thread(task, "nanodo-packer");
-        thread.setDaemon(true);
-        return thread;
-    });
+    private final ExecutorService background =
+            Executors.newSingleThreadExecutor(task -> DaemonThread.of("nanodo-packer", task));
     private Future<Window> ahead;
     private Window window;
     private int row;

@@ -7,6 +7,7 @@ import java.util.concurrent.Executors;
 import java.util.stream.IntStream;
 import org.nanodo.data.EncodedDocuments.Encoded;
 import org.nanodo.data.Position.SourcePosition;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.source.Shuffle;
 
 /**
@@ -42,11 +43,8 @@ final class Packer implements AutoCloseable {
 
     private final PackedDataset dataset;
     private final List<EncodedDocuments> sources;
-    private final ExecutorService encoders = Executors.newFixedThreadPool(THREADS, task -> {
-        var thread = new Thread(task, "nanodo-encoder");
-        thread.setDaemon(true);
-        return thread;
-    });
+    private final ExecutorService encoders =
+            Executors.newFixedThreadPool(THREADS, task -> DaemonThread.of("nanodo-encoder", task));
 
     Packer(PackedDataset dataset) {
         this.dataset = dataset;

@@ -19,6 +19,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.Work;
 import org.bytedeco.pytorch.global.torch;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
@@ -43,11 +44,8 @@ public final class GlooCollectives implements Collectives {
     private final Heartbeats heartbeats;
     private final Store store;
     private final ProcessGroupGloo gloo;
-    private final ExecutorService thread = Executors.newSingleThreadExecutor(task -> {
-        var daemon = new Thread(task, "nanodo-gloo");
-        daemon.setDaemon(true);
-        return daemon;
-    });
+    private final ExecutorService thread =
+            Executors.newSingleThreadExecutor(task -> DaemonThread.of("nanodo-gloo", task));
     private volatile CollectiveException failure;
     private volatile Timeline timeline = Timeline.NONE;
 

@@ -9,6 +9,7 @@ import java.util.concurrent.TimeoutException;
 import org.bytedeco.cuda.global.nccl;
 import org.bytedeco.cuda.nccl.ncclComm;
 import org.bytedeco.cuda.nccl.ncclUniqueId;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.CudaStream;
 import org.nanodo.runtime.Natives;
@@ -46,9 +47,7 @@ final class Nccl {
             check(nccl.ncclCommInitRank(comm, world, id, rank));
             return comm;
         });
-        var thread = new Thread(task, "nanodo-nccl-init");
-        thread.setDaemon(true);
-        thread.start();
+        DaemonThread.of("nanodo-nccl-init", task).start();
         String what = "NCCL's communicator for rank " + rank + " of " + world + " ranks ";
         try {
             return task.get(timeout.toMillis(), TimeUnit.MILLISECONDS);

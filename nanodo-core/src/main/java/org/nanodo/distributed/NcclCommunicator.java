@@ -12,6 +12,7 @@ import org.bytedeco.cuda.global.nccl;
 import org.bytedeco.cuda.nccl.ncclComm;
 import org.bytedeco.pytorch.Store;
 import org.bytedeco.pytorch.Tensor;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.CudaStream;
 import org.nanodo.runtime.Device;
@@ -56,8 +57,7 @@ final class NcclCommunicator implements AutoCloseable {
         this.stream = stream;
         this.heartbeats = heartbeats;
         this.comm = comm;
-        watchdog = new Thread(this::watch, "nanodo-nccl-watchdog");
-        watchdog.setDaemon(true);
+        watchdog = DaemonThread.of("nanodo-nccl-watchdog", this::watch);
         watchdog.start();
     }
 

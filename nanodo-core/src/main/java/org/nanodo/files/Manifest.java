@@ -10,7 +10,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Collection;
 import java.util.HexFormat;
 import java.util.Map;
@@ -37,7 +36,7 @@ public record Manifest(Map<String, Entry> files) {
 
         /** Reads a file. */
         static Entry of(Path file) throws IOException {
-            MessageDigest digest = newSha256();
+            MessageDigest digest = Bytes.newSha256();
             long length = 0;
             try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
                 ByteBuffer buffer = ByteBuffer.allocate(BUFFER);
@@ -142,14 +141,6 @@ public record Manifest(Map<String, Entry> files) {
         }
         if (!Entry.of(file).equals(written)) {
             throw new CorruptFileException(file, "is not as it was written: its SHA-256 is not that in " + NAME);
-        }
-    }
-
-    static MessageDigest newSha256() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("Every Java platform has SHA-256", e);
         }
     }
 }

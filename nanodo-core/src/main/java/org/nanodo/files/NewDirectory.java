@@ -56,7 +56,7 @@ public final class NewDirectory {
 
         private final String name;
         private final FileChannel channel;
-        private final MessageDigest digest = Manifest.newSha256();
+        private final MessageDigest digest = Bytes.newSha256();
         private long length;
 
         HashedFile(String name) throws IOException {

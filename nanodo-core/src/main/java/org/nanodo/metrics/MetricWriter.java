@@ -2,6 +2,7 @@ package org.nanodo.metrics;
 
 import java.nio.file.Path;
 import java.util.function.Consumer;
+import org.nanodo.files.OptionalLibrary;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -24,12 +25,7 @@ public interface MetricWriter extends Consumer<Metrics>, AutoCloseable {
      * @throws IllegalStateException if com.google.protobuf:protobuf-java is not there
      */
     static MetricWriter tensorBoard(Path folder) {
-        try {
-            Class.forName("com.google.protobuf.CodedOutputStream");
-        } catch (ClassNotFoundException e) {
-            throw new IllegalStateException(
-                    "TensorBoard's files need com.google.protobuf:protobuf-java: add it to the dependencies", e);
-        }
+        OptionalLibrary.TENSORBOARD.require();
         return new TensorBoardWriter(folder);
     }
 

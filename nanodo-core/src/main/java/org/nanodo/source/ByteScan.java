@@ -91,19 +91,4 @@ final class ByteScan implements Closeable {
     public void close() throws IOException {
         channel.close();
     }
-
-    /**
-     * A part of a file. Read, not mapped: it costs a copy, but a file that is cut short meanwhile is an exception, not a signal.
-     */
-    static byte[] read(Path file, long from, int length) throws IOException {
-        var bytes = ByteBuffer.allocate(length);
-        try (var channel = FileChannel.open(file, StandardOpenOption.READ)) {
-            while (bytes.hasRemaining()) {
-                if (channel.read(bytes, from + bytes.position()) < 0) {
-                    throw new EOFException(file + " has become shorter since it was opened");
-                }
-            }
-        }
-        return bytes.array();
-    }
 }

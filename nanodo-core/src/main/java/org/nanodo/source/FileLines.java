@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import org.nanodo.files.Bytes;
 
 /** The lines of one file that are not blank, found by one scan, read by position. Keeps four bytes a line in memory. */
 final class FileLines implements IndexedTextSource {
@@ -82,7 +83,7 @@ final class FileLines implements IndexedTextSource {
     /** A line without its end; of a longer one than {@code max} its beginning, which is longer than that, too. */
     byte[] bytes(int index, int max) throws IOException {
         long length = starts.get(index + 1) - starts.get(index);
-        byte[] bytes = ByteScan.read(file, starts.get(index), (int) Math.min(length, max + 2L));
+        byte[] bytes = Bytes.read(file, starts.get(index), (int) Math.min(length, max + 2L));
         int end = 0;
         while (end < bytes.length && bytes[end] != '\n') { // which blank lines may follow
             end++;

@@ -3,6 +3,7 @@ package org.nanodo.source;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import org.nanodo.files.Bytes;
 
 /** Sections of one file, found by one scan, read by position. In UTF-8 a line's end is never part of another character. */
 record FileSections(Path file, Offsets starts) implements IndexedTextSource {
@@ -62,6 +63,6 @@ record FileSections(Path file, Offsets starts) implements IndexedTextSource {
         if (length > Document.MAX_BYTES) { // where no character ends
             throw Document.tooLong();
         }
-        return Document.decode(name(index), ByteScan.read(file, starts.get(index), (int) length));
+        return Document.decode(name(index), Bytes.read(file, starts.get(index), (int) length));
     }
 }

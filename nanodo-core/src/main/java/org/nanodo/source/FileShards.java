@@ -83,19 +83,6 @@ record FileShards(List<Path> paths, String field, Opener opener, Indexer indexer
         throw new NoSuchFileException("No file matches " + pattern + " in " + folder.toAbsolutePath());
     }
 
-    /** @throws IllegalStateException if what reads Parquet is not on the class path */
-    static void requireParquet() {
-        try {
-            Class.forName("org.apache.parquet.hadoop.ParquetFileReader");
-            Class.forName("org.apache.hadoop.conf.Configuration");
-        } catch (ClassNotFoundException | LinkageError e) {
-            throw new IllegalStateException(
-                    "Reading Parquet needs the library com.jerolba:carpet-record (0.5.0 is tested), which nanodo-core"
-                            + " does not bring along: add it to your dependencies",
-                    e);
-        }
-    }
-
     @Override
     public List<DataFile> files() throws IOException {
         var all = new ArrayList<DataFile>();

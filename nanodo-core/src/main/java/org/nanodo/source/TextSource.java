@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Predicate;
 import java.util.zip.CRC32C;
+import org.nanodo.files.OptionalLibrary;
 import org.nanodo.tokenizer.Tokenizer;
 
 /** Documents that are texts. */
@@ -76,7 +77,7 @@ public interface TextSource extends DocumentSource {
     }
 
     static TextSource parquet(List<Path> files, String column) throws IOException {
-        FileShards.requireParquet();
+        OptionalLibrary.PARQUET.require();
         var unchecked = new AtomicBoolean();
         return FileShards.of(
                 files, column, (file, name) -> ParquetColumn.open(file, name, unchecked), (all, name) -> null);

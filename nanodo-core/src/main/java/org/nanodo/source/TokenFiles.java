@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.zip.CRC32C;
+import org.nanodo.files.Bytes;
 import org.nanodo.tokenizer.Tokenizer;
 
 /**
@@ -212,6 +213,6 @@ public final class TokenFiles implements TokenSource {
     }
 
     private static ByteBuffer bytes(Path file, long from, int length) throws IOException {
-        return ByteBuffer.wrap(ByteScan.read(file, from, length)).order(ByteOrder.LITTLE_ENDIAN);
+        return ByteBuffer.wrap(Bytes.read(file, from, length)).order(ByteOrder.LITTLE_ENDIAN);
     }
 }

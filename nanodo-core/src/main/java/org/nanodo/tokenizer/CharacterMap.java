@@ -4,9 +4,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.IntBuffer;
 import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
 import java.util.Arrays;
+import org.nanodo.files.Bytes;
 
 /**
  * The {@code precompiled_charsmap} of a normalizer, as SentencePiece writes it and Hugging Face's library takes it over: the
@@ -47,7 +47,7 @@ final class CharacterMap {
     private void checkReplacements() {
         check(replacements[replacements.length - 1] == 0, "has replacements that do not end with a NUL");
         try {
-            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(replacements));
+            Bytes.utf8(replacements);
         } catch (CharacterCodingException e) {
             throw new IllegalArgumentException("its precompiled_charsmap has replacements that are not UTF-8", e);
         }

@@ -2,13 +2,10 @@ package org.nanodo.tokenizer;
 
 import java.io.IOException;
 import java.util.concurrent.Callable;
+import org.nanodo.files.OptionalLibrary;
 
 /** The Deep Java Library's bindings to tokenizers, which are on the class path only of those who put them there. */
 final class Djl {
-    static final String SENTENCEPIECE =
-            "ai.djl.sentencepiece:sentencepiece:0.33.0 and com.google.protobuf:protobuf-java:4.36.2";
-    static final String HUGGING_FACE = "ai.djl.huggingface:tokenizers:0.36.0";
-
     private static final String OFFLINE = "ai.djl.offline";
 
     private Djl() {}
@@ -19,21 +16,17 @@ final class Djl {
      *
      * @throws IllegalStateException if the libraries are not there, or not for this machine
      */
-    static synchronized <T> T open(String artifacts, Callable<T> opening) throws IOException {
+    static synchronized <T> T open(OptionalLibrary library, Callable<T> opening) throws IOException {
+        library.require();
         String before = System.getProperty(OFFLINE);
         System.setProperty(OFFLINE, "true");
         try {
             return opening.call();
         } catch (IOException | RuntimeException e) {
             throw e;
-        } catch (NoClassDefFoundError e) {
-            throw new IllegalStateException(
-                    "This kind of tokenizer takes a library that is not on the class path: add " + artifacts
-                            + " to the dependencies in your pom.xml",
-                    e);
         } catch (LinkageError e) {
             throw new IllegalStateException(
-                    artifacts + " cannot be loaded on this machine, " + System.getProperty("os.name") + " on "
+                    library.artifacts() + " cannot be loaded on this machine, " + System.getProperty("os.name") + " on "
                             + System.getProperty("os.arch") + ": " + e,
                     e);
         } catch (Exception e) {

@@ -1,12 +1,12 @@
 package org.nanodo.tokenizer;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
+import org.nanodo.files.Json;
 
 /**
  * Which tokens of a {@code tokenizer.json} begin and end documents and fill rows up: the file itself does not say. BOS and
@@ -46,12 +46,7 @@ record SpecialTokens(String bos, String eos, String pad) {
     }
 
     private static SpecialTokens configured(Path config) throws IOException {
-        JsonNode fields;
-        try {
-            fields = new ObjectMapper().readTree(Files.readAllBytes(config));
-        } catch (IOException e) {
-            throw new IllegalArgumentException(config + " is not JSON: " + e.getMessage(), e);
-        }
+        JsonNode fields = Json.read(config, JsonNode.class);
         return new SpecialTokens(token(fields, "bos_token"), token(fields, "eos_token"), token(fields, "pad_token"));
     }
 

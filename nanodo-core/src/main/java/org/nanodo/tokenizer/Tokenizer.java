@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import org.nanodo.files.OptionalLibrary;
 
 /**
  * Text to token ids and back. Implementations are safe for use by several threads. The special ids are 0, 1 and 2 unless an
@@ -63,7 +64,7 @@ public interface Tokenizer {
      */
     static Tokenizer sentencePiece(Path model) throws IOException {
         TokenizerFile file = TokenizerFile.read(model);
-        return Djl.open(Djl.SENTENCEPIECE, () -> SentencePieceTokenizer.of(file));
+        return Djl.open(OptionalLibrary.SENTENCEPIECE, () -> SentencePieceTokenizer.of(file));
     }
 
     /**
@@ -78,13 +79,14 @@ public interface Tokenizer {
      */
     static Tokenizer huggingFace(Path json) throws IOException {
         TokenizerFile file = TokenizerFile.read(json);
-        return Djl.open(Djl.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, null));
+        return Djl.open(OptionalLibrary.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, null));
     }
 
     /** With special tokens by name, {@code <|endoftext|>} say; two or all three may be the same. */
     static Tokenizer huggingFace(Path json, String bos, String eos, String pad) throws IOException {
         TokenizerFile file = TokenizerFile.read(json);
-        return Djl.open(Djl.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, new SpecialTokens(bos, eos, pad)));
+        return Djl.open(
+                OptionalLibrary.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, new SpecialTokens(bos, eos, pad)));
     }
 
     /**
@@ -101,9 +103,9 @@ public interface Tokenizer {
             case "gpt2" -> gpt2();
             case "sentencepiece" -> {
                 TokenizerFile file = TokenizerFile.of(spec);
-                yield Djl.open(Djl.SENTENCEPIECE, () -> SentencePieceTokenizer.of(file));
+                yield Djl.open(OptionalLibrary.SENTENCEPIECE, () -> SentencePieceTokenizer.of(file));
             }
-            case "huggingface" -> Djl.open(Djl.HUGGING_FACE, () -> HuggingFaceTokenizer.of(spec));
+            case "huggingface" -> Djl.open(OptionalLibrary.HUGGING_FACE, () -> HuggingFaceTokenizer.of(spec));
             default ->
                 throw new IllegalArgumentException(
                         "Unknown tokenizer \"" + kind + "\": bytes, characters, gpt2, sentencepiece, huggingface");

@@ -4,11 +4,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.Map;
 import java.util.TreeMap;
+import org.nanodo.files.Bytes;
 
 /**
  * A file that defines a tokenizer. Its content, by digest, says which tokenizer that is; the path only where to look for it.
@@ -33,7 +31,7 @@ record TokenizerFile(Path path, byte[] bytes, String sha256) {
                     + (Files.isRegularFile(file) ? Files.size(file) + " bytes, of 1 to " + MAX_BYTES : "a directory"));
         }
         byte[] bytes = Files.readAllBytes(file);
-        return new TokenizerFile(file.toAbsolutePath().normalize(), bytes, digest(bytes));
+        return new TokenizerFile(file.toAbsolutePath().normalize(), bytes, Bytes.sha256(bytes));
     }
 
     /** Finds a spec's file again. @throws IllegalArgumentException if it is not there any more, or another one */
@@ -60,13 +58,5 @@ record TokenizerFile(Path path, byte[] bytes, String sha256) {
         spec.put(PATH, path.toString());
         spec.put(SHA256, sha256);
         return spec;
-    }
-
-    private static String digest(byte[] bytes) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("Every Java platform has SHA-256", e);
-        }
     }
 }

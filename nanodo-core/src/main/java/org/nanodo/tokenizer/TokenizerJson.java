@@ -1,15 +1,7 @@
 package org.nanodo.tokenizer;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
-import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.LinkedHashSet;
@@ -17,6 +9,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.StreamSupport;
+import org.nanodo.files.Bytes;
+import org.nanodo.files.Json;
 
 /**
  * What a {@code tokenizer.json} says of its tokens, after a check that it can be given to Hugging Face's library. That library
@@ -27,37 +21,16 @@ import java.util.stream.StreamSupport;
  * @param special the tokens that are marked as special
  */
 record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
-    /** The library's own parser goes 128 deep. */
-    private static final int MAX_DEPTH = 64;
-
     /** Far beyond any vocabulary: the model's embedding has a row for each id. */
     private static final int MAX_ID = (1 << 24) - 1;
-
-    private static final ObjectMapper JSON = JsonMapper.builder(new com.fasterxml.jackson.core.JsonFactoryBuilder()
-                    .streamReadConstraints(StreamReadConstraints.builder()
-                            .maxNestingDepth(MAX_DEPTH)
-                            .build())
-                    .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-                    .build())
-            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-            .build();
 
     /** @throws IllegalArgumentException if these bytes are not such a file, with a message that says where */
     static TokenizerJson parse(byte[] bytes) {
         JsonNode root;
         try {
-            root = JSON.readTree(StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(bytes))
-                    .toString());
+            root = Json.read(Bytes.utf8(bytes), JsonNode.class);
         } catch (CharacterCodingException e) {
             throw new IllegalArgumentException("it is not UTF-8", e);
-        } catch (JsonProcessingException e) {
-            var at = e.getLocation();
-            throw new IllegalArgumentException(
-                    e.getOriginalMessage()
-                            + (at == null ? "" : " in line " + at.getLineNr() + ", column " + at.getColumnNr()),
-                    e);
         }
         check(root.isObject(), "it is not a JSON object");
         checkValues(root);

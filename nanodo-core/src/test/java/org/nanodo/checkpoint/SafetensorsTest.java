@@ -95,7 +95,9 @@ class SafetensorsTest {
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}} | truncated",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}} | header wants 1",
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | does not parse",
-                "{\"__metadata__\":{\"a\":1}} | not a string",
+                "{\"__metadata__\":{\"a\":1}} | does not parse",
+                "{\"__metadata__\":null} | does not parse",
+                "{\"__metadata__\":{\"a\":null}} | does not parse"
             })
     void aHeaderThatLiesIsRefused(String header, String message) throws Exception {
         assertThatThrownBy(() -> Safetensors.open(withHeader(header, 4)))

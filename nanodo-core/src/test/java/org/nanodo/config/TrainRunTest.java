@@ -167,7 +167,7 @@ class TrainRunTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("holds a model of another config");
         assertThatThrownBy(() -> TrainRun.of(config("model.kind=llama", "model.options.kvheads=1")))
-                .hasMessageContaining("there is no \"kvheads\" in one, but [")
+                .hasMessageContaining("it has no field \"kvheads\", its fields are [")
                 .hasMessageContaining("kvHeads");
     }
 

@@ -219,7 +219,7 @@ class MetricWriterTest {
             assertThatThrownBy(
                             () -> writers.getMethod("tensorBoard", Path.class).invoke(null, folder))
                     .cause()
-                    .hasMessageContaining("com.google.protobuf:protobuf-java: add it");
+                    .hasMessageContaining("add com.google.protobuf:protobuf-java");
         }
     }
 

@@ -218,7 +218,8 @@ class FileTokenizerTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("tokenizer_config.json, whose special tokens are [<|endoftext|>]");
         Files.writeString(config, "{");
-        assertThatThrownBy(() -> Tokenizer.huggingFace(json)).hasMessageContaining("tokenizer_config.json is not JSON");
+        assertThatThrownBy(() -> Tokenizer.huggingFace(json))
+                .hasMessageContaining("tokenizer_config.json: Not a valid JSON value");
         Files.delete(config);
 
         Files.writeString(json, Files.readString(json).replace("<|endoftext|>", "<stop>"));
