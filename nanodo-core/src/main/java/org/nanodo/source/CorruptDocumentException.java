@@ -2,7 +2,7 @@ package org.nanodo.source;
 
 import java.io.IOException;
 
-/** One document cannot be used, those around it can. {@link TextSource#skipCorrupt} passes over such documents. */
+/** Thrown when one document cannot be used, but those around it can. {@link TextSource#skipCorrupt} skips such documents. */
 public final class CorruptDocumentException extends IOException {
     private static final long serialVersionUID = 1;
 

@@ -4,23 +4,55 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
- * A file that documents come from, as it was when it was looked at. One edited in place has another size or time, even where
- * the edit is not in what a {@linkplain DocumentSource#fingerprint fingerprint} samples.
+ * The state of a file that documents are read from. An edit in place changes the file's size or time, even where it misses
+ * the parts that a {@linkplain DocumentSource#fingerprint fingerprint} samples.
  *
- * @param name below what a user named, so that a corpus may move
- * @param bytes its size
- * @param modified when it was last written, in milliseconds since 1970
+ * @param name the path below the directory that the user named, so that a corpus may move
+ * @param bytes the file's size
+ * @param modified the time of the last modification, in milliseconds since 1970
  */
 public record DataFile(String name, long bytes, long modified) {
-    static DataFile of(Path file) throws IOException {
-        return of(file.getFileName().toString(), file);
-    }
-
     static DataFile of(String name, Path file) throws IOException {
         BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
         return new DataFile(
                 name, attributes.size(), attributes.lastModifiedTime().toMillis());
+    }
+
+    static List<DataFile> all(List<Path> files) throws IOException {
+        var all = new ArrayList<DataFile>();
+        for (Path file : files) {
+            all.add(of(file.getFileName().toString(), file));
+        }
+        return all;
+    }
+
+    /**
+     * Describes the first file that differs between two lists; returns null if they agree.
+     *
+     * @param times whether times are compared: a copy on another host has its own
+     */
+    public static String firstChange(List<DataFile> before, List<DataFile> now, boolean times) {
+        for (int i = 0; i < Math.max(before.size(), now.size()); i++) {
+            DataFile then = i < before.size() ? before.get(i) : null;
+            DataFile file = i < now.size() ? now.get(i) : null;
+            boolean alike = then != null
+                    && file != null
+                    && then.name.equals(file.name)
+                    && then.bytes == file.bytes
+                    && (!times || then.modified == file.modified);
+            if (!alike) {
+                return (then == null ? file : then).name + " was " + described(then) + ", it is now " + described(file);
+            }
+        }
+        return null;
+    }
+
+    private static String described(DataFile file) {
+        return file == null ? "missing" : file.bytes + " bytes, written at " + Instant.ofEpochMilli(file.modified);
     }
 }

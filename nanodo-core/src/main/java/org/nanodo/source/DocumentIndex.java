@@ -1,82 +1,41 @@
 package org.nanodo.source;
 
 import java.io.IOException;
-import java.util.function.BooleanSupplier;
-import java.util.function.IntFunction;
 
-/** Documents of a source by number, shard after shard, each of which can be read without the others, by any thread. */
-public interface DocumentIndex {
-    /** The number of a shard's first document; of one shard more than there are, how many documents there are. */
-    int first(int shard) throws IOException;
-
-    /** One of them, not yet read. */
-    UnreadDocument document(int number) throws IOException;
-
-    /** Whether each shard is one document. */
-    default boolean isOfShards() {
-        return false;
+/**
+ * Access to the documents of a source by number, shard after shard, in any order and from any thread.
+ *
+ * @param isOfShards whether each shard is one document
+ */
+public record DocumentIndex(Firsts firsts, Documents documents, boolean isOfShards) {
+    @FunctionalInterface
+    public interface Firsts {
+        int first(int shard) throws IOException;
     }
 
-    /** Of a source whose shards are one document each. */
+    @FunctionalInterface
+    public interface Documents {
+        UnreadDocument document(int number) throws IOException;
+    }
+
+    /** Indexes a source whose shards are one document each. */
     static DocumentIndex ofShards(DocumentSource source) {
-        return new DocumentIndex() {
-            @Override
-            public int first(int shard) {
-                return shard;
-            }
-
-            @Override
-            public UnreadDocument document(int number) throws IOException {
-                try (var shard = source.open(number)) {
-                    return shard.next();
-                }
-            }
-
-            @Override
-            public boolean isOfShards() {
-                return true;
-            }
-        };
+        return new DocumentIndex(
+                shard -> shard,
+                number -> {
+                    try (var shard = source.open(number)) {
+                        return shard.next();
+                    }
+                },
+                true);
     }
 
-    /** Some of another one's, in their order; four bytes each. */
-    final class Part implements DocumentIndex {
-        private final DocumentIndex all;
-        private final int shards;
-        private final IntFunction<BooleanSupplier> memberships;
-        private Offsets chosen;
+    /** Returns the number of a shard's first document; for the number of shards, the number of documents. */
+    public int first(int shard) throws IOException {
+        return firsts.first(shard);
+    }
 
-        /** @param memberships of a shard's documents, one after the other */
-        Part(DocumentIndex all, int shards, IntFunction<BooleanSupplier> memberships) {
-            this.all = all;
-            this.shards = shards;
-            this.memberships = memberships;
-        }
-
-        @Override
-        public int first(int shard) throws IOException {
-            return chosen().countTo(all.first(shard) - 1L);
-        }
-
-        @Override
-        public UnreadDocument document(int number) throws IOException {
-            return all.document((int) chosen().get(number));
-        }
-
-        private synchronized Offsets chosen() throws IOException {
-            if (chosen == null) {
-                var found = new Offsets();
-                for (int shard = 0; shard < shards; shard++) {
-                    BooleanSupplier membership = memberships.apply(shard);
-                    for (int number = all.first(shard); number < all.first(shard + 1); number++) {
-                        if (membership.getAsBoolean()) {
-                            found.add(number);
-                        }
-                    }
-                }
-                chosen = found;
-            }
-            return chosen;
-        }
+    public UnreadDocument document(int number) throws IOException {
+        return documents.document(number);
     }
 }

@@ -4,32 +4,32 @@ import java.io.IOException;
 import java.util.List;
 
 /**
- * Documents in numbered shards, as texts or as tokens. A shard is read from its beginning, when its turn comes: nothing is asked
- * of it before, not even how many documents it has, so that training on a thousand compressed files can begin at once. Going
- * on in the middle of a shard reads what is before the place again. Where documents can be read each on its own
- * ({@link IndexedTextSource}, {@link TokenSource}), each is a shard, and any place is found at once.
+ * Documents in numbered shards, as texts or as tokens. A shard is opened when its turn comes and read from its beginning; its
+ * number of documents need not be known, so that training on a thousand compressed files can begin at once. To resume in the
+ * middle of a shard, the documents before that position are read again. Where documents can be read individually
+ * ({@link IndexedTextSource}, {@link TokenSource}), each is a shard, and any position is found at once.
  */
 public interface DocumentSource {
-    /** Shards. */
+    /** Returns the number of shards. */
     int size();
 
-    /** What a message would call a shard: its path, say. */
+    /** Returns the name of a shard for messages, such as its path. */
     String name(int shard);
 
     DocumentReader open(int shard) throws IOException;
 
     /**
-     * The documents by number, where any can be read without those before it: they are then shuffled as a whole. Null, if they
-     * cannot. Asking costs little, what is found out about the files comes later.
+     * Returns the documents by number, or null if they can only be read in order. Documents with an index are shuffled as a
+     * whole. The call is cheap: files are searched when the index is first used.
      */
     default DocumentIndex index() {
         return null;
     }
 
-    /** Tells one corpus from another. */
+    /** Returns a text that distinguishes this corpus from others. */
     String fingerprint() throws IOException;
 
-    /** The files that documents come from, always in the same order; none of texts at hand. */
+    /** Returns the files that documents are read from, always in the same order; empty if there are none. */
     default List<DataFile> files() throws IOException {
         return List.of();
     }

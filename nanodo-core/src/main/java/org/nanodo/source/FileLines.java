@@ -6,16 +6,8 @@ import java.util.Arrays;
 import java.util.List;
 import org.nanodo.files.Bytes;
 
-/** The lines of one file that are not blank, found by one scan, read by position. Keeps four bytes a line in memory. */
-final class FileLines implements IndexedTextSource {
-    private final Path file;
-    private final Offsets starts = new Offsets(); // and the end of the file
-    private final Offsets blanks = new Offsets(); // how many lines with text precede each blank one
-
-    private FileLines(Path file) {
-        this.file = file;
-    }
-
+/** The lines of a file that are not blank, found by one scan and read by position. Keeps four bytes a line in memory. */
+record FileLines(Path file, Offsets starts, Offsets blanks) implements IndexedTextSource {
     static TextSource of(Path file) throws IOException {
         TextSources.checkNotEmpty(file);
         FileLines lines = scan(file, 0);
@@ -25,7 +17,7 @@ final class FileLines implements IndexedTextSource {
         return lines;
     }
 
-    /** @param start where the first line begins */
+    /** @param start where the first line starts */
     static FileLines scan(Path file, long start) throws IOException {
         try (var bytes = ByteScan.of(file)) {
             return scan(file, start, bytes);
@@ -33,7 +25,8 @@ final class FileLines implements IndexedTextSource {
     }
 
     static FileLines scan(Path file, long start, ByteScan bytes) throws IOException {
-        var lines = new FileLines(file);
+        var starts = new Offsets(); // and the end of the file
+        var blanks = new Offsets(); // for each blank line, the number of lines with text before it
         for (long line = start; line < bytes.end(); ) {
             long text = line;
             int first = bytes.at(text);
@@ -41,23 +34,19 @@ final class FileLines implements IndexedTextSource {
                 first = bytes.at(++text);
             }
             if (first == '\n') {
-                lines.blanks.add(lines.starts.size());
+                blanks.add(starts.size());
             } else if (first >= 0) {
-                lines.starts.add(line);
+                starts.add(line);
             }
             line = bytes.afterLine(text, bytes.end());
         }
-        lines.starts.add(bytes.end());
-        return lines;
-    }
-
-    Offsets starts() {
-        return starts;
+        starts.add(bytes.end());
+        return new FileLines(file, starts, blanks);
     }
 
     @Override
     public List<DataFile> files() throws IOException {
-        return List.of(DataFile.of(file));
+        return DataFile.all(List.of(file));
     }
 
     @Override
@@ -80,12 +69,12 @@ final class FileLines implements IndexedTextSource {
         return Document.decode(name(index), crLf ? Arrays.copyOf(bytes, bytes.length - 1) : bytes);
     }
 
-    /** A line without its end; of a longer one than {@code max} its beginning, which is longer than that, too. */
+    /** Returns a line without its line feed; of a line longer than {@code max}, at least {@code max + 1} bytes. */
     byte[] bytes(int index, int max) throws IOException {
         long length = starts.get(index + 1) - starts.get(index);
         byte[] bytes = Bytes.read(file, starts.get(index), (int) Math.min(length, max + 2L));
         int end = 0;
-        while (end < bytes.length && bytes[end] != '\n') { // which blank lines may follow
+        while (end < bytes.length && bytes[end] != '\n') { // blank lines may follow it
             end++;
         }
         return Arrays.copyOf(bytes, end);

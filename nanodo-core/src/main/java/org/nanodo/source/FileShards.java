@@ -9,87 +9,89 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Predicate;
 import java.util.zip.CRC32C;
 import org.nanodo.files.Failures;
 
-/** Files with many documents each, by a field of these. */
-record FileShards(List<Path> paths, String field, Opener opener, Indexer indexer, AtomicReference<DocumentIndex> found)
-        implements TextSource {
+/** Files of many documents each, whose text is in one field or column. */
+final class FileShards implements TextSource {
     private static final int HEAD = 4096;
 
     interface Opener {
         DocumentReader open(Path file, String field) throws IOException;
     }
 
-    /** Null, if the documents of these files have no index. */
     interface Indexer {
+        /** Returns null if the documents of these files can only be read in order. */
         DocumentIndex index(List<Path> files, String field) throws IOException;
     }
 
+    private final List<Path> paths;
+    private final String field;
+    private final Opener opener;
+    private final Indexer indexer;
+    private DocumentIndex index;
+
     private FileShards(List<Path> paths, String field, Opener opener, Indexer indexer) {
-        this(List.copyOf(paths), field, opener, indexer, new AtomicReference<>());
+        this.paths = List.copyOf(paths);
+        this.field = field;
+        this.opener = opener;
+        this.indexer = indexer;
     }
 
     static TextSource of(List<Path> files, String field, Opener opener, Indexer indexer) throws IOException {
         if (files.isEmpty()) {
-            throw new IllegalArgumentException("No files: it takes at least one");
+            throw new IllegalArgumentException("No files: at least one is needed");
         }
         var seen = new HashSet<Path>();
         for (Path file : files) {
             if (Files.isDirectory(file)) {
                 throw new IllegalArgumentException(
-                        file + " is a folder: name the files in it with a pattern, " + file + "/*");
+                        file + " is a directory: name the files in it with a pattern, " + file + "/*");
             }
             TextSources.checkNotEmpty(file);
             if (!seen.add(file.toRealPath())) {
-                throw new IllegalArgumentException(file + " is named twice: a source that counts more goes into a"
-                        + " Mixture with a larger weight");
+                throw new IllegalArgumentException(
+                        file + " is named twice: to give a source more weight, use a Mixture");
             }
         }
         return new FileShards(files, field, opener, indexer);
     }
 
-    /** The file of that name, or else those that match the pattern, by name. */
+    /** Returns the file of this name or, if it does not exist, the files that match the pattern, sorted by name. */
     static List<Path> find(String pattern) throws IOException {
         String start = pattern.split("[*?{\\[]", 2)[0];
         if (start.equals(pattern) || new File(pattern).exists()) {
             return List.of(Path.of(pattern));
         }
         int slash = start.lastIndexOf('/');
-        Path folder = Path.of(slash < 0 ? "" : start.substring(0, slash + 1));
+        Path directory = Path.of(slash < 0 ? "" : start.substring(0, slash + 1));
         String glob = pattern.substring(slash + 1);
-        var matcher = folder.getFileSystem().getPathMatcher("glob:" + glob);
+        var matcher = directory.getFileSystem().getPathMatcher("glob:" + glob);
         int depth = glob.contains("**")
                 ? Integer.MAX_VALUE
                 : 1 + (int) glob.chars().filter(c -> c == '/').count();
-        if (Files.isDirectory(folder)) {
-            try (var below = Files.walk(folder, depth)) {
-                List<Path> files = below.filter(file -> matcher.matches(folder.relativize(file)))
+        if (Files.isDirectory(directory)) {
+            try (var below = Files.walk(directory, depth)) {
+                List<Path> files = below.filter(file -> matcher.matches(directory.relativize(file)))
                         .filter(Files::isRegularFile)
                         .sorted()
                         .toList();
                 if (!files.isEmpty()) {
                     return files;
                 }
-            } catch (UncheckedIOException e) { // of a folder that may not be read
+            } catch (UncheckedIOException e) { // a directory that may not be read
                 throw e.getCause();
             }
         }
-        throw new NoSuchFileException("No file matches " + pattern + " in " + folder.toAbsolutePath());
+        throw new NoSuchFileException("No file matches " + pattern + " in " + directory.toAbsolutePath());
     }
 
     @Override
     public List<DataFile> files() throws IOException {
-        var all = new ArrayList<DataFile>();
-        for (Path file : paths) {
-            all.add(DataFile.of(file));
-        }
-        return all;
+        return DataFile.all(paths);
     }
 
     @Override
@@ -104,21 +106,22 @@ record FileShards(List<Path> paths, String field, Opener opener, Indexer indexer
 
     @Override
     public DocumentReader open(int shard) throws IOException {
-        TextSources.checkNotEmpty(paths.get(shard));
-        return opener.open(paths.get(shard), field);
+        Path file = paths.get(shard);
+        TextSources.checkNotEmpty(file);
+        return new OpenShard(file, opener.open(file, field));
     }
 
-    /** The same one always, so that the files are searched once. */
+    /** Returns the same index each time, so that the files are searched once. */
     @Override
-    public DocumentIndex index() {
-        if (found.get() == null) {
+    public synchronized DocumentIndex index() {
+        if (index == null) {
             try {
-                found.compareAndSet(null, indexer.index(paths, field));
+                index = indexer.index(paths, field);
             } catch (IOException e) {
                 throw new UncheckedIOException(Failures.reason(e), e);
             }
         }
-        return found.get();
+        return index;
     }
 
     @Override
@@ -131,7 +134,7 @@ record FileShards(List<Path> paths, String field, Opener opener, Indexer indexer
         return new FileShards(chosen, field, opener, indexer);
     }
 
-    /** Of names without folders, sizes, and how eight of the files begin: the files may be moved. */
+    /** Digests names without directories, sizes, and the beginnings of eight of the files: the files may be moved. */
     @Override
     public String fingerprint() throws IOException {
         var digest = new CRC32C();
@@ -147,5 +150,40 @@ record FileShards(List<Path> paths, String field, Opener opener, Indexer indexer
             }
         }
         return Long.toHexString(digest.getValue());
+    }
+
+    /** Reports that a reader was closed, before or during a read, whatever the read itself made of it. */
+    private static final class OpenShard implements DocumentReader {
+        private final Path file;
+        private final DocumentReader reader;
+        private volatile boolean closed;
+
+        OpenShard(Path file, DocumentReader reader) {
+            this.file = file;
+            this.reader = reader;
+        }
+
+        @Override
+        public UnreadDocument next() throws IOException {
+            try {
+                checkOpen(null);
+                return reader.next();
+            } catch (IOException e) {
+                checkOpen(e);
+                throw e;
+            }
+        }
+
+        private void checkOpen(IOException cause) {
+            if (closed) {
+                throw new IllegalStateException("The reader of " + file + " is closed: open another one", cause);
+            }
+        }
+
+        @Override
+        public void close() throws IOException {
+            closed = true;
+            reader.close();
+        }
     }
 }

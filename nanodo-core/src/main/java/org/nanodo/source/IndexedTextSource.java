@@ -6,25 +6,23 @@ import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import org.nanodo.files.Failures;
 
-/** A source whose documents are known by number and read each on its own, by several threads: a shard is one document. */
+/** A source whose documents can be read individually by number, from several threads: each shard is one document. */
 public interface IndexedTextSource extends TextSource {
     Document read(int index) throws IOException;
 
     @Override
     default DocumentReader open(int index) {
-        UnreadText text = () -> {
+        return DocumentReader.of(tokenizer -> {
+            Document document;
             try {
-                return read(index);
+                document = read(index);
             } catch (IOException e) {
                 throw new IOException("Could not read " + name(index) + ": " + Failures.reason(e), e);
             } catch (OutOfMemoryError e) {
-                throw new IOException(
-                        "Could not read " + name(index) + ": "
-                                + Document.tooLarge(e).getMessage(),
-                        e);
+                throw Document.tooLarge("Could not read " + name(index), e);
             }
-        };
-        return DocumentReader.of(text);
+            return document.encode(tokenizer);
+        });
     }
 
     @Override
@@ -38,13 +36,13 @@ public interface IndexedTextSource extends TextSource {
                 this, IntStream.range(0, size()).filter(i -> name.test(name(i))).toArray());
     }
 
-    /** The fraction is met exactly. @throws IllegalArgumentException if one of the sides would be empty */
+    /** Splits the documents in exactly this proportion. @throws IllegalArgumentException if a side would be empty */
     @Override
     default Split split(double validationFraction, long seed) {
         int validation = (int) Math.max(1, Math.round(size() * validationFraction));
         if (!(validationFraction > 0) || validation >= size()) {
             throw new IllegalArgumentException("Cannot hold out " + validationFraction + " of " + size()
-                    + " documents and leave some on both sides: cut a large file up with TextSource.sections");
+                    + " documents and leave some on both sides: divide a large file with TextSource.sections");
         }
         int[] order = Shuffle.permutation(size(), seed, 0);
         int[] held = Arrays.copyOf(order, validation);

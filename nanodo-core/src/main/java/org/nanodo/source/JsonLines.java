@@ -12,36 +12,37 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
+import org.nanodo.tokenizer.Tokenizer;
 
-/** A file of JSON objects, one a line. Lines are found here by one thread, and parsed by those that encode. */
+/** Reads a file of JSON objects, one a line. The reading thread finds the lines; the encoding threads parse them. */
 final class JsonLines implements DocumentReader {
     private static final JsonFactory JSON = JsonFactory.builder()
             .streamReadConstraints(StreamReadConstraints.builder()
-                    .maxStringLength(Integer.MAX_VALUE) // a line's own length is the bound
+                    .maxStringLength(Integer.MAX_VALUE) // the length of a line is the limit
                     .build())
             .build();
 
     /** Ten times the longest books. */
     private static final int MAX_LINE = 1 << 27;
 
-    /** Of a file, by which its format is told. */
-    private static final int MAGIC = 4;
+    private static final String GZIP = "1f8b";
+    private static final String ZSTD = "28b52ffd";
 
-    /** Names of fields that a message lists. */
+    /** The number of field names that a message lists. */
     private static final int MAX_NAMES = 8;
 
     private final Path file;
     private final String field;
     private final InputStream in;
     private final byte[] buffer = new byte[1 << 16];
-    private final ByteArrayOutputStream begun = new ByteArrayOutputStream(); // of a line that the buffer ends in
+    private final ByteArrayOutputStream begun = new ByteArrayOutputStream(); // a line that continues after the buffer
     private int position;
     private int limit;
     private long line;
-    private volatile boolean closed;
 
     private JsonLines(Path file, String field, InputStream in) {
         this.file = file;
@@ -50,18 +51,14 @@ final class JsonLines implements DocumentReader {
     }
 
     static DocumentReader open(Path file, String field) throws IOException {
+        String magic = magic(file);
+        if (magic.startsWith(ZSTD)) {
+            throw new IOException(file + " is compressed by zstd, which is not supported: use gzip or plain text");
+        }
         InputStream in = Files.newInputStream(file);
         try {
-            byte[] magic = in.readNBytes(MAGIC);
-            in.close();
-            in = Files.newInputStream(file);
-            in.skipNBytes(mark(magic));
-            if (isGzip(magic)) {
-                in = new GZIPInputStream(in, 1 << 16);
-            } else if (isZstd(magic)) {
-                throw new IOException(file + " is compressed by zstd, which is not read here: gzip is, and plain text");
-            }
-            return new JsonLines(file, field, in);
+            in.skipNBytes(byteOrderMark(magic));
+            return new JsonLines(file, field, magic.startsWith(GZIP) ? new GZIPInputStream(in, 1 << 16) : in);
         } catch (EOFException | ZipException e) {
             in.close();
             throw new IOException(file + " is truncated or damaged: its gzip header cannot be read", e);
@@ -71,84 +68,59 @@ final class JsonLines implements DocumentReader {
         }
     }
 
-    private static int mark(byte[] magic) { // of byte order
-        return startsWith(magic, 0xEF, 0xBB, 0xBF) ? 3 : 0;
-    }
-
-    private static boolean isGzip(byte[] magic) {
-        return startsWith(magic, 0x1F, 0x8B);
-    }
-
-    private static boolean isZstd(byte[] magic) {
-        return startsWith(magic, 0x28, 0xB5, 0x2F, 0xFD);
-    }
-
-    private static boolean startsWith(byte[] magic, int... expected) {
-        for (int i = 0; i < expected.length; i++) {
-            if (i == magic.length || magic[i] != (byte) expected[i]) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    /** Whether any line can be read without those before it. */
-    static boolean isPlain(Path file) throws IOException {
+    /** Returns the first bytes of a file, which tell its format, in hexadecimal. */
+    private static String magic(Path file) throws IOException {
         try (InputStream in = Files.newInputStream(file)) {
-            byte[] magic = in.readNBytes(MAGIC);
-            return !isGzip(magic) && !isZstd(magic);
+            return HexFormat.of().formatHex(in.readNBytes(4));
         }
+    }
+
+    private static int byteOrderMark(String magic) {
+        return magic.startsWith("efbbbf") ? 3 : 0;
+    }
+
+    /** Returns whether lines can be read individually. */
+    static boolean isPlain(Path file) throws IOException {
+        String magic = magic(file);
+        return !magic.startsWith(GZIP) && !magic.startsWith(ZSTD);
     }
 
     /** Finds all lines of a plain file. */
     static FileLines scan(Path file) throws IOException {
-        int mark;
-        try (InputStream in = Files.newInputStream(file)) {
-            mark = mark(in.readNBytes(MAGIC));
-        }
-        return FileLines.scan(file, mark);
+        return FileLines.scan(file, byteOrderMark(magic(file)));
     }
 
-    /** The document of one line of a file whose lines are found already. */
+    /** Returns the document of one line of a plain file. */
     static UnreadDocument document(FileLines lines, int index, String field) {
-        UnreadText text = () -> {
+        return tokenizer -> {
             String name = lines.name(index);
+            byte[] json;
             try {
-                byte[] json = lines.bytes(index, MAX_LINE);
-                if (json.length > MAX_LINE) {
-                    throw tooLong(name);
-                }
-                return new Line(name, field, json).read();
+                json = lines.bytes(index, MAX_LINE);
             } catch (OutOfMemoryError e) {
-                throw new IOException(name + ": " + Document.tooLarge(e).getMessage(), e);
+                throw Document.tooLarge(name, e);
             }
+            if (json.length > MAX_LINE) {
+                throw tooLong(name);
+            }
+            return new Line(name, field, json).tokens(tokenizer);
         };
-        return text;
     }
 
     private static IOException tooLong(String line) {
-        return new IOException(line + " is longer than " + MAX_LINE + " bytes: these are not JSON lines");
+        return new IOException(line + " is longer than " + MAX_LINE + " bytes: this is not a file of JSON lines");
     }
 
     @Override
     public UnreadDocument next() throws IOException {
         try {
             return nextDocument();
-        } catch (IOException e) {
-            if (closed) {
-                throw DocumentReader.closed(file.toString(), e);
-            }
-            throw e;
         } catch (OutOfMemoryError e) {
-            throw new IOException(
-                    file + " line " + (line + 1) + ": " + Document.tooLarge(e).getMessage(), e);
+            throw Document.tooLarge(file + " line " + (line + 1), e);
         }
     }
 
     private UnreadDocument nextDocument() throws IOException {
-        if (closed) {
-            throw DocumentReader.closed(file.toString(), null);
-        }
         for (byte[] bytes = nextLine(); bytes != null; bytes = nextLine()) {
             for (byte b : bytes) {
                 if (b > ' ' || b < 0) {
@@ -159,7 +131,7 @@ final class JsonLines implements DocumentReader {
         return null;
     }
 
-    /** Without its end; null after the last. */
+    /** Returns the next line without its line feed; null after the last. */
     private byte[] nextLine() throws IOException {
         while (true) {
             if (position == limit) {
@@ -198,9 +170,7 @@ final class JsonLines implements DocumentReader {
         try {
             return in.read(buffer);
         } catch (EOFException e) {
-            throw new IOException(
-                    file + " is truncated: its gzip data ends in the middle, after line " + line + ". Copy it again",
-                    e);
+            throw new IOException(file + " is truncated: its gzip data ends after line " + line + ". Copy it again", e);
         } catch (ZipException e) {
             throw new IOException(file + " is damaged after line " + line + ": " + e.getMessage(), e);
         }
@@ -208,23 +178,24 @@ final class JsonLines implements DocumentReader {
 
     @Override
     public void close() throws IOException {
-        closed = true;
         in.close();
     }
 
-    private record Line(String name, String field, byte[] json) implements UnreadText {
+    private record Line(String name, String field, byte[] json) implements UnreadDocument {
         @Override
         public int bytes() {
             return json.length;
         }
 
         @Override
-        public Document read() throws IOException {
+        public Tokens tokens(Tokenizer tokenizer) throws IOException {
+            Document document;
             try {
-                return parsed();
+                document = parsed();
             } catch (OutOfMemoryError e) {
-                throw new IOException(name + ": " + Document.tooLarge(e).getMessage(), e);
+                throw Document.tooLarge(name, e);
             }
+            return document.encode(tokenizer);
         }
 
         private Document parsed() throws CorruptDocumentException {
@@ -244,9 +215,8 @@ final class JsonLines implements DocumentReader {
         private String text(JsonParser parser) throws IOException {
             JsonToken first = parser.nextToken();
             if (first == JsonToken.START_ARRAY) {
-                throw new CorruptDocumentException(
-                        name + " begins a JSON array, where JSON lines have an object a line: "
-                                + "jq -c '.[]' makes them of it");
+                throw new CorruptDocumentException(name
+                        + " begins a JSON array, but JSON lines have one object a line: convert it with jq -c '.[]'");
             }
             if (first != JsonToken.START_OBJECT) {
                 throw new CorruptDocumentException(name + " is not a JSON object {…}");

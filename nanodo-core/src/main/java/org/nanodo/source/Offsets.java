@@ -3,20 +3,21 @@ package org.nanodo.source;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Numbers that never become smaller, such as where a file's lines begin, in four bytes each. */
+/** An ascending list of numbers, such as the starts of a file's lines, in four bytes each. */
 final class Offsets {
     private static final int CHUNK_BITS = 14;
     private static final int CHUNK = 1 << CHUNK_BITS;
 
-    private final List<int[]> chunks = new ArrayList<>(); // of the lower halves
-    private final List<Integer> carries = new ArrayList<>(); // before which number each 4 GiB more begin
+    private final List<int[]> chunks = new ArrayList<>(); // the lower halves of the numbers
+    private final List<Integer> carries =
+            new ArrayList<>(); // for each multiple of 2³², the index of the first number above
     private int size;
 
-    /** @throws IllegalArgumentException if there would be more than 2³¹ - 1 */
+    /** @throws IllegalArgumentException if the list already has 2³¹ - 1 numbers */
     void add(long offset) {
         if (size == Integer.MAX_VALUE) {
-            throw new IllegalArgumentException("There are more than " + size + " lines or sections, which cannot be"
-                    + " numbered: divide the file into several, or take larger sections");
+            throw new IllegalArgumentException("More than " + size + " lines or sections cannot be numbered: divide the"
+                    + " file into several, or use larger sections");
         }
         while (carries.size() < offset >>> Integer.SIZE) {
             carries.add(size);
@@ -35,12 +36,12 @@ final class Offsets {
     long get(int index) {
         long high = 0;
         while (high < carries.size() && carries.get((int) high) <= index) {
-            high++; // one for every 4 GiB of the file
+            high++; // at most once for every 4 GiB of the file
         }
         return high << Integer.SIZE | Integer.toUnsignedLong(chunks.get(index >> CHUNK_BITS)[index & CHUNK - 1]);
     }
 
-    /** How many are not larger than this. */
+    /** Returns how many numbers are less than or equal to {@code offset}. */
     int countTo(long offset) {
         int from = 0;
         int to = size;

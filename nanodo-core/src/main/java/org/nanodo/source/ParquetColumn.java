@@ -21,10 +21,11 @@ import org.apache.parquet.io.LocalInputFile;
 import org.apache.parquet.schema.MessageType;
 import org.apache.parquet.schema.PrimitiveType.PrimitiveTypeName;
 import org.apache.parquet.schema.Type;
+import org.nanodo.tokenizer.Tokenizer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** One column of text in a Parquet file. Its pages are decompressed here by one thread, values decoded by those that encode. */
+/** Reads one text column of a Parquet file. The reading thread decompresses pages; the encoding threads decode the values. */
 final class ParquetColumn implements DocumentReader {
     private static final Logger log = LoggerFactory.getLogger(TextSource.class);
 
@@ -34,9 +35,8 @@ final class ParquetColumn implements DocumentReader {
     private final String createdBy;
     private final AtomicBoolean unchecked;
     private ColumnReader values;
-    private long rest; // rows of this row group
+    private long rest; // rows left in this row group
     private long row;
-    private volatile boolean closed;
 
     private ParquetColumn(Path file, ParquetFileReader reader, String column, AtomicBoolean unchecked)
             throws IOException {
@@ -60,7 +60,7 @@ final class ParquetColumn implements DocumentReader {
         reader.setRequestedSchema(schema);
     }
 
-    /** @param unchecked whether a file of this source without checksums has been named; it is then set */
+    /** @param unchecked set once a file of the source without checksums has been reported */
     static DocumentReader open(Path file, String column, AtomicBoolean unchecked) throws IOException {
         ParquetFileReader reader;
         try {
@@ -68,7 +68,7 @@ final class ParquetColumn implements DocumentReader {
                     .usePageChecksumVerification()
                     .build();
             reader = ParquetFileReader.open(new LocalInputFile(file), options);
-        } catch (FileNotFoundException | FileSystemException e) { // cannot be opened, whatever is in it
+        } catch (FileNotFoundException | FileSystemException e) { // not a matter of its content
             throw e;
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
             throw damaged(file, "its footer cannot be read", e);
@@ -83,9 +83,6 @@ final class ParquetColumn implements DocumentReader {
 
     @Override
     public UnreadDocument next() throws IOException {
-        if (closed) {
-            throw DocumentReader.closed(file.toString(), null);
-        }
         try {
             while (rest == 0) {
                 PageReadStore rowGroup = reader.readNextRowGroup();
@@ -108,10 +105,7 @@ final class ParquetColumn implements DocumentReader {
             rest--;
             row++;
             return new Value(file + " row " + row, values.getDescriptor().getPath()[0], utf8);
-        } catch (IOException | RuntimeException | OutOfMemoryError e) { // what a damaged page may ask for
-            if (closed) {
-                throw DocumentReader.closed(file.toString(), null);
-            }
+        } catch (IOException | RuntimeException | OutOfMemoryError e) { // a damaged page may request any size
             throw damaged(file, "it cannot be read after row " + row, e);
         }
     }
@@ -119,18 +113,17 @@ final class ParquetColumn implements DocumentReader {
     private static IOException damaged(Path file, String where, Throwable e) {
         String message = String.valueOf(e.getMessage());
         return new IOException(
-                file + " is truncated or damaged, or no Parquet file: " + where + ": "
-                        + message.substring(0, Math.min(message.length(), 200)), // it may quote all of a header
+                file + " is truncated or damaged, or not a Parquet file: " + where + ": "
+                        + message.substring(0, Math.min(message.length(), 200)), // it may quote a whole header
                 e);
     }
 
     @Override
     public void close() throws IOException {
-        closed = true;
         reader.close();
     }
 
-    /** A row group whose pages are looked at for checksums: the library verifies those that are there, and is silent on others. */
+    /** A row group whose pages are inspected for checksums: the library verifies those that exist, but does not report others. */
     private final class Watched implements PageReadStore {
         private final PageReadStore rowGroup;
 
@@ -167,27 +160,27 @@ final class ParquetColumn implements DocumentReader {
         private <P extends Page> P watched(P page) {
             if (page != null && page.getCrc().isEmpty() && unchecked.compareAndSet(false, true)) {
                 log.warn(
-                        "{} has pages without checksums: damage to their data cannot be noticed, in this file or in "
-                                + "others of its source that were written the same way",
+                        "{} has pages without checksums: damage to their data cannot be detected, in this file and in "
+                                + "others of the source that were written the same way",
                         file);
             }
             return page;
         }
     }
 
-    /** @param utf8 null where there is none */
-    private record Value(String name, String column, byte[] utf8) implements UnreadText {
+    /** @param utf8 null for a null value */
+    private record Value(String name, String column, byte[] utf8) implements UnreadDocument {
         @Override
         public int bytes() {
             return utf8 == null ? 0 : utf8.length;
         }
 
         @Override
-        public Document read() throws CorruptDocumentException {
+        public Tokens tokens(Tokenizer tokenizer) throws IOException {
             if (utf8 == null) {
                 throw new CorruptDocumentException(name + " has no \"" + column + "\": it is null");
             }
-            return Document.decodeStrictly(name, utf8);
+            return Document.decodeStrictly(name, utf8).encode(tokenizer);
         }
     }
 }

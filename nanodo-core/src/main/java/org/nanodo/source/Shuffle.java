@@ -6,10 +6,9 @@ import java.util.SplittableRandom;
 public final class Shuffle {
     private Shuffle() {}
 
-    /** A permutation of 0 to n - 1 (Fisher and Yates), another one for every turn. */
+    /** Returns a permutation of 0 to n - 1 (Fisher and Yates), another one for each turn. */
     public static int[] permutation(int n, long seed, long turn) {
-        long stream = new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~turn).nextLong();
-        var random = new SplittableRandom(stream);
+        SplittableRandom random = random(seed, turn);
         int[] order = new int[n];
         for (int i = 0; i < n; i++) {
             int j = random.nextInt(i + 1);
@@ -17,5 +16,9 @@ public final class Shuffle {
             order[j] = i;
         }
         return order;
+    }
+
+    static SplittableRandom random(long seed, long turn) {
+        return new SplittableRandom(new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~turn).nextLong());
     }
 }

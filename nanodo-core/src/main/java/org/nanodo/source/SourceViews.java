@@ -11,7 +11,7 @@ import org.nanodo.tokenizer.Tokenizer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Sources made from another one. */
+/** Sources derived from another source. */
 final class SourceViews {
     private static final Logger log = LoggerFactory.getLogger(TextSource.class);
 
@@ -24,80 +24,123 @@ final class SourceViews {
         if (shards.length == 0) {
             throw new IllegalArgumentException("None of the " + source.size() + " shards is chosen");
         }
-        return new TextSource() {
-            @Override
-            public List<DataFile> files() throws IOException {
-                return source.files();
-            }
-
-            @Override
-            public int size() {
-                return shards.length;
-            }
-
-            @Override
-            public String name(int shard) {
-                return source.name(shards[shard]);
-            }
-
-            @Override
-            public DocumentReader open(int shard) throws IOException {
-                return source.open(shards[shard]);
-            }
-        };
+        return new Matching(source, shards);
     }
 
     static TextSource.Split split(TextSource source, double validationFraction, long seed) {
         if (!(validationFraction > 0 && validationFraction < 1)) {
             throw new IllegalArgumentException(
-                    "Cannot hold out " + validationFraction + " of the documents: it has to be between 0 and 1");
+                    "Cannot hold out " + validationFraction + " of the documents: it must be between 0 and 1");
         }
         return new TextSource.Split(
                 new Side(source, validationFraction, seed, false), new Side(source, validationFraction, seed, true));
     }
 
-    /** One side of a split: a document's number in its shard and a seed decide. */
-    private record Side(TextSource source, double validationFraction, long seed, boolean validation)
-            implements TextSource {
+    static TextSource skipCorrupt(TextSource source) {
+        return new SkipCorrupt(source, new AtomicLong());
+    }
+
+    private record Matching(TextSource source, int[] shards) implements TextSource {
         @Override
         public int size() {
-            return source.size();
+            return shards.length;
         }
 
         @Override
         public String name(int shard) {
-            return source.name(shard);
+            return source.name(shards[shard]);
         }
 
         @Override
         public DocumentReader open(int shard) throws IOException {
-            DocumentReader all = source.open(shard);
-            BooleanSupplier isHere = membership(shard);
-            return all.reading(() -> {
-                UnreadDocument document = all.next();
-                while (document != null && !isHere.getAsBoolean()) {
-                    document = all.next();
-                }
-                return document;
-            });
-        }
-
-        /** Of the shard's documents, one after the other. */
-        private BooleanSupplier membership(int shard) {
-            var random = new SplittableRandom(
-                    new SplittableRandom(seed).nextLong() ^ new SplittableRandom(~shard).nextLong());
-            return () -> random.nextDouble() < validationFraction == validation;
-        }
-
-        @Override
-        public DocumentIndex index() {
-            DocumentIndex all = source.index();
-            return all == null ? null : new DocumentIndex.Part(all, source.size(), this::membership);
+            return source.open(shards[shard]);
         }
 
         @Override
         public List<DataFile> files() throws IOException {
             return source.files();
+        }
+    }
+
+    /** A view of all shards of a source. */
+    private interface View extends TextSource {
+        TextSource source();
+
+        DocumentReader view(DocumentReader documents, int shard);
+
+        DocumentIndex view(DocumentIndex documents);
+
+        @Override
+        default int size() {
+            return source().size();
+        }
+
+        @Override
+        default String name(int shard) {
+            return source().name(shard);
+        }
+
+        @Override
+        default DocumentReader open(int shard) throws IOException {
+            DocumentReader all = source().open(shard);
+            DocumentReader view = view(all, shard);
+            return new DocumentReader() {
+                @Override
+                public UnreadDocument next() throws IOException {
+                    return view.next();
+                }
+
+                @Override
+                public void close() throws IOException {
+                    all.close();
+                }
+            };
+        }
+
+        @Override
+        default DocumentIndex index() {
+            DocumentIndex all = source().index();
+            return all == null ? null : view(all);
+        }
+
+        @Override
+        default List<DataFile> files() throws IOException {
+            return source().files();
+        }
+
+        @Override
+        default String fingerprint() throws IOException {
+            return source().fingerprint();
+        }
+    }
+
+    /** One side of a split: the seed and a document's number in its shard decide. */
+    private record Side(TextSource source, double validationFraction, long seed, boolean validation) implements View {
+        @Override
+        public DocumentReader view(DocumentReader documents, int shard) {
+            BooleanSupplier membership = membership(shard);
+            return () -> {
+                UnreadDocument document = documents.next();
+                while (document != null && !membership.getAsBoolean()) {
+                    document = documents.next();
+                }
+                return document;
+            };
+        }
+
+        @Override
+        public DocumentIndex view(DocumentIndex documents) {
+            var numbers = new Numbers(this, documents);
+            return new DocumentIndex(
+                    shard -> numbers.get().countTo(documents.first(shard) - 1L),
+                    number -> documents.document((int) numbers.get().get(number)),
+                    false);
+        }
+
+        /** Tells for one document of a shard after the other whether it is on this side. */
+        BooleanSupplier membership(int shard) {
+            SplittableRandom random = Shuffle.random(seed, shard);
+            return () -> random.nextDouble() < validationFraction == validation;
         }
 
         @Override
@@ -107,80 +150,51 @@ final class SourceViews {
         }
     }
 
-    static TextSource skipCorrupt(TextSource source) {
-        return new SkipCorrupt(source, new AtomicLong());
+    /** The numbers of the documents on one side, four bytes each, determined when first needed. */
+    private static final class Numbers {
+        private final Side side;
+        private final DocumentIndex all;
+        private Offsets numbers;
+
+        Numbers(Side side, DocumentIndex all) {
+            this.side = side;
+            this.all = all;
+        }
+
+        synchronized Offsets get() throws IOException {
+            if (numbers == null) {
+                var found = new Offsets();
+                for (int shard = 0; shard < side.size(); shard++) {
+                    BooleanSupplier membership = side.membership(shard);
+                    for (int number = all.first(shard); number < all.first(shard + 1); number++) {
+                        if (membership.getAsBoolean()) {
+                            found.add(number);
+                        }
+                    }
+                }
+                numbers = found;
+            }
+            return numbers;
+        }
     }
 
-    private record SkipCorrupt(TextSource source, AtomicLong skipped) implements TextSource {
+    /** Keeps fingerprint and document numbers, so that a run may resume with or without it. */
+    private record SkipCorrupt(TextSource source, AtomicLong skipped) implements View {
         @Override
-        public int size() {
-            return source.size();
-        }
-
-        @Override
-        public String name(int shard) {
-            return source.name(shard);
-        }
-
-        @Override
-        public DocumentReader open(int shard) throws IOException {
-            DocumentReader all = source.open(shard);
-            return all.reading(() -> {
-                UnreadDocument document = all.next();
-                return document == null ? null : new Skippable(document);
-            });
+        public DocumentReader view(DocumentReader documents, int shard) {
+            return () -> {
+                UnreadDocument document = documents.next();
+                return document == null ? null : new Skippable(document, skipped);
+            };
         }
 
         @Override
-        public DocumentIndex index() {
-            DocumentIndex all = source.index();
-            return all == null
-                    ? null
-                    : new DocumentIndex() {
-                        @Override
-                        public int first(int shard) throws IOException {
-                            return all.first(shard);
-                        }
-
-                        @Override
-                        public UnreadDocument document(int number) throws IOException {
-                            return new Skippable(all.document(number));
-                        }
-
-                        @Override
-                        public boolean isOfShards() {
-                            return all.isOfShards();
-                        }
-                    };
+        public DocumentIndex view(DocumentIndex documents) {
+            return new DocumentIndex(
+                    documents.firsts(),
+                    number -> new Skippable(documents.document(number), skipped),
+                    documents.isOfShards());
         }
-
-        private final class Skippable implements UnreadDocument {
-            private final UnreadDocument document;
-
-            private Skippable(UnreadDocument document) {
-                this.document = document;
-            }
-
-            @Override
-            public Tokens tokens(Tokenizer tokenizer) throws IOException {
-                try {
-                    return document.tokens(tokenizer);
-                } catch (CorruptDocumentException e) {
-                    long count = skipped.incrementAndGet();
-                    if (count <= 10 || Long.bitCount(count) == 1) { // then ever more rarely
-                        log.warn("{}: skipped, as {} so far", e.getMessage(), count);
-                    }
-                    return new Tokens("skipped", new int[0], 0, 0);
-                }
-            }
-
-            @Override
-            public int bytes() {
-                return document.bytes();
-            }
-        }
-
-        // What goes on from a checkpoint may add or leave out the skipping: the corpus is the same.
 
         @Override
         public TextSource matching(Predicate<String> name) {
@@ -192,15 +206,25 @@ final class SourceViews {
             Split split = source.split(validationFraction, seed);
             return new Split(split.train().skipCorrupt(), split.validation().skipCorrupt());
         }
+    }
 
+    private record Skippable(UnreadDocument document, AtomicLong skipped) implements UnreadDocument {
         @Override
-        public List<DataFile> files() throws IOException {
-            return source.files();
+        public Tokens tokens(Tokenizer tokenizer) throws IOException {
+            try {
+                return document.tokens(tokenizer);
+            } catch (CorruptDocumentException e) {
+                long count = skipped.incrementAndGet();
+                if (count <= 10 || Long.bitCount(count) == 1) { // after ten, only at powers of two
+                    log.warn("{}: skipped, {} so far", e.getMessage(), count);
+                }
+                return new Tokens("skipped", new int[0], 0, 0);
+            }
         }
 
         @Override
-        public String fingerprint() throws IOException {
-            return source.fingerprint();
+        public int bytes() {
+            return document.bytes();
         }
     }
 }

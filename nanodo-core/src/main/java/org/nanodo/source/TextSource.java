@@ -9,49 +9,52 @@ import java.util.zip.CRC32C;
 import org.nanodo.files.OptionalLibrary;
 import org.nanodo.tokenizer.Tokenizer;
 
-/** Documents that are texts. */
+/** A source of text documents. */
 public interface TextSource extends DocumentSource {
-    /** Texts at hand, one document each. */
+    /** Returns the given texts, one document each. */
     static TextSource of(String... texts) {
         return TextSources.of(List.of(texts));
     }
 
     /**
-     * Files, one document each; of a folder all files in it and below that are not empty and not hidden, by name.
+     * Reads files, one document each. A directory stands for all files in and below it that are neither empty nor hidden,
+     * sorted by name.
      *
-     * @throws java.nio.file.NoSuchFileException if one does not exist
-     * @throws IllegalArgumentException if a file named here is empty or a folder has no file
+     * @throws java.nio.file.NoSuchFileException if a path does not exist
+     * @throws IllegalArgumentException if a given file is empty, or a directory contains no such file
      */
     static TextSource files(Path... paths) throws IOException {
         return TextSources.files(paths);
     }
 
-    /** Files in a jar or zip archive, one document each, by name. */
+    /** Reads the files in a jar or zip archive, one document each, sorted by name. */
     static TextSource archive(Path zip) throws IOException {
         return TextSources.archive(zip);
     }
 
-    /** Lines of a file that are not blank, without their ends, one document each. Keeps four bytes a line in memory. */
+    /** Reads the lines of a file that are not blank, one document each. Keeps four bytes a line in memory. */
     static TextSource lines(Path file) throws IOException {
         return FileLines.of(file);
     }
 
     /**
-     * One large file as documents of at least so many bytes (the last may be shorter): a text without documents of its own
-     * can then be shuffled and split. Each ends with a line, or, where lines are longer than this, with a character.
+     * Divides a file into documents of at least {@code bytes} bytes each (the last may be shorter), so that one long text can
+     * be shuffled and split. Each ends at a line end or, after twice that length, at the end of a character.
      */
     static TextSource sections(Path file, int bytes) throws IOException {
         return FileSections.of(file, bytes);
     }
 
     /**
-     * JSON-lines files, plain or gzip (told by their content): a JSON object a line, whose {@code field} is a document.
+     * Reads JSON-lines files, plain or gzip (detected by content): each line is a JSON object, and its {@code field} is a
+     * document.
      *
-     * <p>A line that is not JSON, not UTF-8 or without this field is an error that names file and line when its turn comes;
-     * {@link #skipCorrupt} passes over it. Blank lines and empty texts are passed over.
+     * <p>A line that is not JSON, not UTF-8 or has no such field is an error that names file and line when it is read, unless
+     * {@link #skipCorrupt} skips it. Blank lines and empty texts are skipped.
      *
-     * @param files a path, or a pattern as {@code c4/c4-train.*.json.gz} or <code>c4/{a,b}/**.jsonl</code>
-     *     ({@link java.nio.file.FileSystem#getPathMatcher}, folders are divided by {@code /}). The files are the shards, by name
+     * @param files a path, or a pattern such as {@code c4/c4-train.*.json.gz} or <code>c4/{a,b}/**.jsonl</code>
+     *     ({@link java.nio.file.FileSystem#getPathMatcher}, with {@code /} between directories). The files are the shards,
+     *     sorted by name
      * @throws java.nio.file.NoSuchFileException if there is no such file
      */
     static TextSource jsonLines(String files, String field) throws IOException {
@@ -63,14 +66,14 @@ public interface TextSource extends DocumentSource {
     }
 
     /**
-     * Parquet files: each row's value in a column of text is a document. Needs {@code com.jerolba:carpet-record} on the class
-     * path, an optional dependency. The column's compressed bytes of one row group are in memory at a time.
+     * Reads Parquet files: each value of a text column is a document. Requires {@code com.jerolba:carpet-record} on the class
+     * path, an optional dependency. Keeps the column's compressed bytes of one row group in memory.
      *
-     * <p>A value that is null or not UTF-8 is an error that names file and row; {@link #skipCorrupt} passes over it. Pages are
-     * verified by their checksums; the first file without them is named in a warning.
+     * <p>A value that is null or not UTF-8 is an error that names file and row, unless {@link #skipCorrupt} skips it. Page
+     * checksums are verified; the first file without them is named in a warning.
      *
      * @param files a path or pattern, as for {@link #jsonLines(String, String)}
-     * @throws IllegalStateException if the library is not there
+     * @throws IllegalStateException if the library is missing
      */
     static TextSource parquet(String files, String column) throws IOException {
         return parquet(FileShards.find(files), column);
@@ -83,30 +86,29 @@ public interface TextSource extends DocumentSource {
                 files, column, (file, name) -> ParquetColumn.open(file, name, unchecked), (all, name) -> null);
     }
 
-    /** The shards whose name passes. @throws IllegalArgumentException if none does */
+    /** Returns the shards whose name matches. @throws IllegalArgumentException if none does */
     default TextSource matching(Predicate<String> name) {
         return SourceViews.matching(this, name);
     }
 
     /**
-     * A seeded random split by document, so that no document is on both sides. Each document is held out with this
-     * probability; both sides read all shards to find theirs, so of a large corpus rather hold out whole shards, by
-     * {@link #matching}.
+     * Splits the documents at random into two sources, each document with this probability of being held out. Both sides read
+     * all shards to find their documents: of a large corpus, hold out whole shards with {@link #matching} instead.
      */
     default Split split(double validationFraction, long seed) {
         return SourceViews.split(this, validationFraction, seed);
     }
 
     /**
-     * Passes over documents that are corrupt, with a warning that names and counts them, where they would otherwise end the
-     * run. They keep their numbers, so a run that ended at one can be resumed with this. A file that is truncated
-     * or damaged as a whole stays an error.
+     * Skips corrupt documents with a warning that names and counts them, instead of ending the run. Skipped documents keep
+     * their numbers, so a run that ended at one can be resumed with this. A file that is truncated or damaged as a whole
+     * remains an error.
      */
     default TextSource skipCorrupt() {
         return SourceViews.skipCorrupt(this);
     }
 
-    /** A digest of the first document of up to eight shards, evenly spaced. */
+    /** Digests the first document of each of up to eight shards, evenly spaced. */
     @Override
     default String fingerprint() throws IOException {
         var digest = new CRC32C();
@@ -125,6 +127,6 @@ public interface TextSource extends DocumentSource {
         return Long.toHexString(digest.getValue());
     }
 
-    /** Two sources without a document in common. */
+    /** Two sources that have no document in common. */
     record Split(TextSource train, TextSource validation) {}
 }

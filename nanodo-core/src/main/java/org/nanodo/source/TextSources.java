@@ -8,38 +8,53 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.IntFunction;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
 
-/** Where the documents of {@link TextSource}'s factories come from. */
+/** The sources of {@link TextSource}'s factories whose documents can be read individually. */
 final class TextSources {
     private TextSources() {}
 
+    @FunctionalInterface
+    interface Reader {
+        Document read(int index) throws IOException;
+    }
+
+    @FunctionalInterface
+    interface FileList {
+        List<DataFile> files() throws IOException;
+    }
+
+    record Indexed(int size, IntFunction<String> names, FileList list, Reader reader) implements IndexedTextSource {
+        @Override
+        public String name(int index) {
+            return names.apply(index);
+        }
+
+        @Override
+        public List<DataFile> files() throws IOException {
+            return list.files();
+        }
+
+        @Override
+        public Document read(int index) throws IOException {
+            return reader.read(index);
+        }
+    }
+
     static IndexedTextSource of(List<String> texts) {
-        return new IndexedTextSource() {
-            @Override
-            public int size() {
-                return texts.size();
-            }
-
-            @Override
-            public String name(int index) {
-                return "text " + index;
-            }
-
-            @Override
-            public Document read(int index) {
-                return new Document(name(index), texts.get(index), 0);
-            }
-        };
+        IntFunction<String> names = index -> "text " + index;
+        return new Indexed(
+                texts.size(), names, List::of, index -> new Document(names.apply(index), texts.get(index), 0));
     }
 
     static IndexedTextSource files(Path... paths) throws IOException {
         var files = new ArrayList<Path>();
-        var names = new ArrayList<String>(); // below the directories named here
+        var names = new ArrayList<String>(); // relative to the given directories
         for (Path path : paths) {
             if (Files.isDirectory(path)) {
                 int before = files.size();
@@ -58,75 +73,45 @@ final class TextSources {
                 names.add(path.getFileName().toString());
             }
         }
-        return new IndexedTextSource() {
-            @Override
-            public List<DataFile> files() throws IOException {
-                var all = new ArrayList<DataFile>();
-                for (int i = 0; i < files.size(); i++) {
-                    all.add(DataFile.of(names.get(i), files.get(i)));
-                }
-                return all;
+        FileList list = () -> {
+            var all = new ArrayList<DataFile>();
+            for (int i = 0; i < files.size(); i++) {
+                all.add(DataFile.of(names.get(i), files.get(i)));
             }
-
-            @Override
-            public int size() {
-                return files.size();
-            }
-
-            @Override
-            public String name(int index) {
-                return files.get(index).toString();
-            }
-
-            @Override
-            public Document read(int index) throws IOException {
-                if (Files.size(files.get(index)) > Document.MAX_BYTES) {
-                    throw Document.tooLong();
-                }
-                try (var in = Files.newInputStream(files.get(index))) {
-                    return Document.read(name(index), in);
-                }
-            }
+            return all;
         };
+        return new Indexed(files.size(), index -> files.get(index).toString(), list, index -> {
+            Path file = files.get(index);
+            if (Files.size(file) > Document.MAX_BYTES) {
+                throw Document.tooLong();
+            }
+            try (var in = Files.newInputStream(file)) {
+                return Document.read(file.toString(), in);
+            }
+        });
     }
 
     static IndexedTextSource archive(Path zip) throws IOException {
         checkNotEmpty(zip);
         try {
-            var file = new ZipFile(zip.toFile()); // closed by its cleaner: a source has no end of its own
+            var file = new ZipFile(zip.toFile()); // closed by its cleaner, because a source is not closed
             List<? extends ZipEntry> entries = file.stream()
                     .filter(entry -> !entry.isDirectory() && entry.getSize() != 0)
                     .sorted(Comparator.comparing(ZipEntry::getName))
                     .toList();
-            return new IndexedTextSource() {
-                @Override
-                public List<DataFile> files() throws IOException {
-                    return List.of(DataFile.of(zip));
-                }
-
-                @Override
-                public int size() {
-                    return entries.size();
-                }
-
-                @Override
-                public String name(int index) {
-                    return zip.getFileName() + "!/" + entries.get(index).getName();
-                }
-
-                @Override
-                public Document read(int index) throws IOException {
-                    ZipEntry entry = entries.get(index);
-                    var checksum = new CRC32(); // which ZipFile itself does not look at
-                    try (var in = new CheckedInputStream(file.getInputStream(entry), checksum)) {
-                        Document document = Document.read(name(index), in);
-                        if (checksum.getValue() != entry.getCrc()) {
-                            throw new ZipException("the entry's checksum does not match: " + zip + " is damaged");
-                        }
-                        return document;
+            IntFunction<String> names =
+                    index -> zip.getFileName() + "!/" + entries.get(index).getName();
+            return new Indexed(entries.size(), names, () -> DataFile.all(List.of(zip)), index -> {
+                ZipEntry entry = entries.get(index);
+                var checksum = new CRC32(); // ZipFile itself does not verify it
+                try (var in = new CheckedInputStream(file.getInputStream(entry), checksum)) {
+                    Document document = Document.read(names.apply(index), in);
+                    if (checksum.getValue() != entry.getCrc()) {
+                        throw new ZipException("the entry's checksum does not match: " + zip + " is damaged");
                     }
+                    return document;
                 }
-            };
+            });
         } catch (ZipException e) {
             throw new IOException(zip + " is not a jar or zip archive: " + e.getMessage(), e);
         }
@@ -136,27 +121,11 @@ final class TextSources {
         if (indices.length == 0) {
             throw new IllegalArgumentException("None of the " + source.size() + " documents is chosen");
         }
-        return new IndexedTextSource() {
-            @Override
-            public List<DataFile> files() throws IOException {
-                return source.files();
-            }
-
-            @Override
-            public int size() {
-                return indices.length;
-            }
-
-            @Override
-            public String name(int index) {
-                return source.name(indices[index]);
-            }
-
-            @Override
-            public Document read(int index) throws IOException {
-                return source.read(indices[index]);
-            }
-        };
+        return new Indexed(
+                indices.length,
+                index -> source.name(indices[index]),
+                source::files,
+                index -> source.read(indices[index]));
     }
 
     static void checkNotEmpty(Path file) throws IOException {
@@ -164,7 +133,7 @@ final class TextSources {
             throw new NoSuchFileException(file + " does not exist");
         }
         if (Files.isDirectory(file)) {
-            throw new IllegalArgumentException(file + " is a directory, where a file is wanted");
+            throw new IllegalArgumentException(file + " is a directory, not a file");
         }
         if (!Files.isReadable(file)) {
             throw new AccessDeniedException(file + " may not be read by this user");

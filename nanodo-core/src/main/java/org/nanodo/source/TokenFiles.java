@@ -14,30 +14,30 @@ import org.nanodo.files.Bytes;
 import org.nanodo.tokenizer.Tokenizer;
 
 /**
- * Files of 16-bit tokens, in sections that stand in for documents. A section begins at the first EOS after every so many
- * tokens, or there, if a whole section has no EOS. So finding it takes no scan of the file, and together the sections are
- * all of its tokens in their order.
+ * Files of 16-bit tokens, in sections that serve as documents. The nominal sections have equal lengths; each begins at the
+ * first EOS within its nominal section or, if it has none, at the nominal start. So sections are found without a scan of the
+ * file, and together they are all of its tokens in order.
  */
 public final class TokenFiles implements TokenSource {
-    /** 64 of them are in the reach of the row shuffle, and a dozen of the usual web documents in each. */
+    /** The default length: the row shuffle spans 64 sections, and each has about a dozen typical web documents. */
     private static final int SECTION = 1 << 14;
 
     private static final int MAX_SECTION = 1 << 28;
 
-    /** Tokens that a fingerprint reads at a time. */
+    /** The number of tokens that a fingerprint reads at a time. */
     private static final int STRETCH = 1 << 10;
 
     private static final int MAGIC = 20_240_520;
     private static final int VERSION = 1;
     private static final int HEADER_BYTES = 256 * Integer.BYTES;
 
-    enum Format {
-        NANO_GPT,
-        LLM_C
+    @FunctionalInterface
+    interface Format {
+        TokenFile open(Path file) throws IOException;
     }
 
-    /** @param start where its tokens begin, in bytes */
-    private record TokenFile(Path file, long start, long tokens) {
+    /** @param start where the tokens begin, in bytes */
+    record TokenFile(Path file, long start, long tokens) {
         int sections(int section) {
             return Math.toIntExact((tokens + section - 1) / section);
         }
@@ -47,7 +47,7 @@ public final class TokenFiles implements TokenSource {
         }
     }
 
-    private record Section(TokenFile shard, int section) {}
+    private record Section(TokenFile shard, int number) {}
 
     private final List<TokenFile> shards;
     private final int section;
@@ -56,7 +56,7 @@ public final class TokenFiles implements TokenSource {
     private TokenFiles(List<TokenFile> shards, int section) {
         if (section < 2 || section > MAX_SECTION) {
             throw new IllegalArgumentException(
-                    "Sections of " + section + " tokens: it takes at least 2, and at most " + MAX_SECTION);
+                    "Sections of " + section + " tokens: a section must have between 2 and " + MAX_SECTION);
         }
         this.shards = List.copyOf(shards);
         this.section = section;
@@ -65,38 +65,34 @@ public final class TokenFiles implements TokenSource {
 
     static TokenFiles open(Format format, Path... files) throws IOException {
         if (files.length == 0) {
-            throw new IllegalArgumentException("No file to take tokens from");
+            throw new IllegalArgumentException("No files of tokens: at least one is needed");
         }
         var shards = new ArrayList<TokenFile>();
         for (Path file : files) {
             if (!Files.isRegularFile(file)) {
                 throw new NoSuchFileException(file + (Files.exists(file) ? " is not a file" : " does not exist"));
             }
-            shards.add(format == Format.LLM_C ? llmC(file) : nanoGpt(file));
+            shards.add(format.open(file));
         }
         return new TokenFiles(shards, SECTION);
     }
 
     /**
-     * In sections of about so many tokens, 16,384 if not said. They are what {@code shuffle} puts in random order, and rows
-     * do not know of text beyond them: use several times the length of a row, less if neighbouring documents are alike.
+     * Returns the same files in sections of about this many tokens; the default is 16,384. Shuffling orders sections and keeps
+     * the order within them: use several times the length of a row, or less if neighbouring documents are alike.
      */
     public TokenFiles sections(int tokens) {
         return new TokenFiles(shards, tokens);
     }
 
-    /** How many tokens there are. */
+    /** Returns the total number of tokens. */
     public long tokens() {
         return shards.stream().mapToLong(TokenFile::tokens).sum();
     }
 
     @Override
     public List<DataFile> files() throws IOException {
-        var files = new ArrayList<DataFile>();
-        for (TokenFile shard : shards) {
-            files.add(DataFile.of(shard.file));
-        }
-        return files;
+        return DataFile.all(shards.stream().map(TokenFile::file).toList());
     }
 
     @Override
@@ -106,48 +102,45 @@ public final class TokenFiles implements TokenSource {
 
     @Override
     public String name(int index) {
-        Section place = place(index);
-        return place.shard.file + " section " + (place.section + 1);
+        Section at = section(index);
+        return at.shard.file + " section " + (at.number + 1);
     }
 
     @Override
     public int[] ids(int index, Tokenizer tokenizer) throws IOException {
-        Section place = place(index);
-        return ids(place.shard, place.section, tokenizer);
-    }
-
-    private Section place(int index) {
-        int section = index;
-        for (TokenFile shard : shards) {
-            if (section < shard.sections(this.section)) {
-                return new Section(shard, section);
-            }
-            section -= shard.sections(this.section);
-        }
-        throw new IndexOutOfBoundsException(index);
-    }
-
-    private int[] ids(TokenFile shard, int index, Tokenizer tokenizer) throws IOException {
-        long from = (long) index * section;
-        // This section's share of the file, and the next one's, at whose beginning this one may still go on.
+        Section at = section(index);
+        TokenFile shard = at.shard;
+        long from = (long) at.number * section;
+        // Read the next nominal section too, because this one ends at the first EOS in it.
         CharBuffer tokens = shard.read(from, (int) Math.min(2L * section, shard.tokens - from))
                 .asCharBuffer();
         int next = Math.min(section, tokens.length());
-        int start = index == 0 ? 0 : first(tokens, 0, next, tokenizer.eosId());
+        int start = at.number == 0 ? 0 : first(tokens, 0, next, tokenizer.eosId());
         int end = first(tokens, next, tokens.length(), tokenizer.eosId());
         int[] ids = new int[end - start];
         for (int i = 0; i < ids.length; i++) {
             ids[i] = tokens.get(start + i);
             if (ids[i] >= tokenizer.vocabSize()) {
                 throw new IllegalArgumentException("Token " + (from + start + i) + " of " + shard.file + " is " + ids[i]
-                        + ", the tokenizer's ids end at " + (tokenizer.vocabSize() - 1)
-                        + ": use the one that wrote the file");
+                        + ", but the tokenizer's largest id is " + (tokenizer.vocabSize() - 1)
+                        + ": use the tokenizer that wrote the file");
             }
         }
         return ids;
     }
 
-    /** Where in a range that token is first. The range's beginning, if nowhere. */
+    private Section section(int index) {
+        int number = index;
+        for (TokenFile shard : shards) {
+            if (number < shard.sections(section)) {
+                return new Section(shard, number);
+            }
+            number -= shard.sections(section);
+        }
+        throw new IndexOutOfBoundsException(index);
+    }
+
+    /** Returns the index of the first such token in the range, or {@code from} if there is none. */
     private static int first(CharBuffer tokens, int from, int to, int token) {
         for (int i = from; i < to; i++) {
             if (tokens.get(i) == token) {
@@ -157,7 +150,7 @@ public final class TokenFiles implements TokenSource {
         return from;
     }
 
-    /** Of every file the length and up to eight stretches of a thousand tokens, evenly spaced. */
+    /** Digests the length of every file and up to eight stretches of a thousand tokens, evenly spaced. */
     @Override
     public String fingerprint() throws IOException {
         var digest = new CRC32C();
@@ -175,23 +168,23 @@ public final class TokenFiles implements TokenSource {
         return Long.toHexString(digest.getValue());
     }
 
-    private static TokenFile nanoGpt(Path file) throws IOException {
+    static TokenFile nanoGpt(Path file) throws IOException {
         long bytes = Files.size(file);
         if (bytes == 0 || bytes % Character.BYTES != 0) {
             throw new IllegalArgumentException(
-                    file + " is " + bytes + " bytes, which is not a whole number of 16-bit tokens, at least one");
+                    file + " is " + bytes + " bytes, which is not a whole number of 16-bit tokens greater than zero");
         }
         if (bytes >= HEADER_BYTES && header(file).getInt(0) == MAGIC) {
-            throw new IllegalArgumentException(file + " has llm.c's header: use TokenSource.llmC");
+            throw new IllegalArgumentException(file + " has the header of llm.c: use TokenSource.llmC");
         }
         return new TokenFile(file, 0, bytes / Character.BYTES);
     }
 
-    private static TokenFile llmC(Path file) throws IOException {
+    static TokenFile llmC(Path file) throws IOException {
         long bytes = Files.size(file);
         if (bytes < HEADER_BYTES) {
             throw new IllegalArgumentException(
-                    file + " is " + bytes + " bytes: llm.c's header alone is " + HEADER_BYTES);
+                    file + " is " + bytes + " bytes, but the header of llm.c alone is " + HEADER_BYTES);
         }
         ByteBuffer header = header(file);
         int magic = header.getInt(0);
@@ -199,11 +192,11 @@ public final class TokenFiles implements TokenSource {
         long tokens = header.getInt(2 * Integer.BYTES);
         if (magic != MAGIC || version != VERSION) {
             throw new IllegalArgumentException(file + " begins with " + magic + ", version " + version
-                    + ", files of llm.c's 16-bit tokens with " + MAGIC + ", version " + VERSION);
+                    + ", but llm.c's files of 16-bit tokens begin with " + MAGIC + ", version " + VERSION);
         }
         if (tokens < 1 || HEADER_BYTES + tokens * Character.BYTES != bytes) {
-            throw new IllegalArgumentException(file + " is " + bytes + " bytes, by its header it holds " + tokens
-                    + " tokens, which take " + (HEADER_BYTES + tokens * Character.BYTES) + ": it is not whole");
+            throw new IllegalArgumentException(file + " is " + bytes + " bytes, but by its header it holds " + tokens
+                    + " tokens, which take " + (HEADER_BYTES + tokens * Character.BYTES) + ": it is truncated or damaged");
         }
         return new TokenFile(file, HEADER_BYTES, tokens);
     }

@@ -6,15 +6,15 @@ import org.nanodo.files.Failures;
 import org.nanodo.tokenizer.Tokenizer;
 
 /**
- * Documents that are tokens already: they are packed as they are, and no tokenizer runs. What separates documents is among
- * the tokens. Read when asked for, by several threads.
+ * A source of documents that are already tokens, including the separators between documents. They are packed as they are, and
+ * may be read from several threads.
  */
 public interface TokenSource extends DocumentSource {
     /**
-     * A document's tokens, at least one.
+     * Reads a document's tokens, at least one.
      *
-     * @param tokenizer what the tokens are of: its EOS separates, its vocabulary bounds them
-     * @throws IllegalArgumentException if a token is not in the vocabulary
+     * @param tokenizer the tokenizer that wrote the tokens: its EOS separates documents
+     * @throws IllegalArgumentException if a token is not in the tokenizer's vocabulary
      */
     int[] ids(int index, Tokenizer tokenizer) throws IOException;
 
@@ -35,14 +35,14 @@ public interface TokenSource extends DocumentSource {
     }
 
     /**
-     * Token files as nanoGPT's {@code prepare.py} writes them: 16 bits a token, little-endian, nothing else. Several are
-     * one corpus, in this order. Name the tokenizer that wrote them: its EOS is where documents begin and end.
+     * Reads token files in the format of nanoGPT's {@code prepare.py}: 16 bits a token, little-endian, without a header.
+     * Several files form one corpus, in the given order. The dataset must name the tokenizer that wrote them.
      *
-     * @throws java.nio.file.NoSuchFileException if one does not exist
-     * @throws IllegalArgumentException if one is empty, has half a token or another format
+     * @throws java.nio.file.NoSuchFileException if a file does not exist
+     * @throws IllegalArgumentException if a file is empty, has an odd length or another format
      */
     static TokenFiles nanoGpt(Path... files) throws IOException {
-        return TokenFiles.open(TokenFiles.Format.NANO_GPT, files);
+        return TokenFiles.open(TokenFiles::nanoGpt, files);
     }
 
     /** @param files a path or pattern, as for {@link TextSource#jsonLines(String, String)} */
@@ -51,14 +51,14 @@ public interface TokenSource extends DocumentSource {
     }
 
     /**
-     * Token files of llm.c: 256 numbers of 32 bits (20240520, version 1, how many tokens, zeros), then 16 bits a token, all
-     * little-endian. Several, as its corpora come, are one corpus.
+     * Reads token files of llm.c: a header of 256 32-bit numbers (20240520, version 1, the number of tokens, zeros), then 16
+     * bits a token, all little-endian. Several files form one corpus, in the given order.
      *
-     * @throws java.nio.file.NoSuchFileException if one does not exist
-     * @throws IllegalArgumentException if one has another header, or another number of tokens than that says
+     * @throws java.nio.file.NoSuchFileException if a file does not exist
+     * @throws IllegalArgumentException if a file has another header, or another length than its header states
      */
     static TokenFiles llmC(Path... files) throws IOException {
-        return TokenFiles.open(TokenFiles.Format.LLM_C, files);
+        return TokenFiles.open(TokenFiles::llmC, files);
     }
 
     /** @param files a path or pattern, as for {@link TextSource#jsonLines(String, String)} */

@@ -3,24 +3,28 @@ package org.nanodo.source;
 import java.io.IOException;
 import org.nanodo.tokenizer.Tokenizer;
 
-/** A document that is found but not yet decoded: finding is for one thread, reading for any. */
+/** A document that was found but not yet decoded: one thread finds documents, any thread may decode them. */
 @FunctionalInterface
 public interface UnreadDocument {
-    /** A document without tokens is passed over. @throws CorruptDocumentException if this one alone cannot be used */
+    /**
+     * Decodes the document and encodes it as tokens. A document without tokens is skipped.
+     *
+     * @throws CorruptDocumentException if this document cannot be used, but those around it can
+     */
     Tokens tokens(Tokenizer tokenizer) throws IOException;
 
-    /** What it holds in memory until it is read. */
+    /** Returns the number of bytes that this object keeps in memory. */
     default int bytes() {
         return 0;
     }
 
     /**
-     * A document as ids.
+     * A document as tokens.
      *
-     * @param name for messages
-     * @param ids of a text BOS, its ids, EOS; of tokens as they are
-     * @param textBytes of its text in UTF-8; 0 of tokens
-     * @param malformed places where the bytes were not UTF-8
+     * @param name the document's name in messages
+     * @param ids for a text, BOS, its ids and EOS; for a document of tokens, these as they are
+     * @param textBytes the length of the text in UTF-8; 0 for a document of tokens
+     * @param malformed the number of places where the bytes were not UTF-8
      */
     record Tokens(String name, int[] ids, int textBytes, int malformed) {}
 }

@@ -3,7 +3,6 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -81,32 +80,9 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     data.mixture().files());
         }
 
-        /**
-         * The first file that is not as it was; null if there is none.
-         *
-         * @param times whether the time counts: a copy on another host has its own
-         */
+        /** Describes the first file that changed, {@link DataFile#firstChange}; null in a checkpoint without files. */
         String changedFile(DataShape now, boolean times) {
-            for (int i = 0; files != null && i < Math.max(files.size(), now.files.size()); i++) {
-                DataFile then = i < files.size() ? files.get(i) : null;
-                DataFile file = i < now.files.size() ? now.files.get(i) : null;
-                boolean alike = then != null
-                        && file != null
-                        && then.name().equals(file.name())
-                        && then.bytes() == file.bytes()
-                        && (!times || then.modified() == file.modified());
-                if (!alike) {
-                    return (then == null ? file : then).name() + " was " + described(then) + ", it is now "
-                            + described(file);
-                }
-            }
-            return null;
-        }
-
-        private static String described(DataFile file) {
-            return file == null
-                    ? "not there"
-                    : file.bytes() + " bytes, written at " + Instant.ofEpochMilli(file.modified());
+            return files == null ? null : DataFile.firstChange(files, now.files, times);
         }
 
         String differences(DataShape now) {

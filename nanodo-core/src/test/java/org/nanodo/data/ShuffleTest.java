@@ -21,7 +21,8 @@ import org.nanodo.data.Position.SourcePosition;
 import org.nanodo.source.Document;
 import org.nanodo.source.DocumentReader;
 import org.nanodo.source.TextSource;
-import org.nanodo.source.UnreadText;
+import org.nanodo.source.UnreadDocument;
+import org.nanodo.tokenizer.Tokenizer;
 
 /** How far the order of documents reaches, and that any place in it is found again. */
 class ShuffleTest {
@@ -228,10 +229,10 @@ class ShuffleTest {
         public DocumentReader open(int shard) {
             return () -> {
                 found.add(found.size());
-                return new UnreadText() {
+                return new UnreadDocument() {
                     @Override
-                    public Document read() {
-                        return new Document("one", "text", 0);
+                    public Tokens tokens(Tokenizer tokenizer) throws IOException {
+                        return new Document("one", "text", 0).encode(tokenizer);
                     }
 
                     @Override

@@ -154,7 +154,7 @@ class JsonLinesTest {
                         TextSource.jsonLines(cut.toString(), "text").skipCorrupt()))
                 .hasMessageContaining(cut + " is damaged after line");
         Files.write(cut, bytes(0x28, 0xB5, 0x2F, 0xFD, 0));
-        assertThatThrownBy(() -> texts(cut)).hasMessageContaining("zstd, which is not read here");
+        assertThatThrownBy(() -> texts(cut)).hasMessageContaining("zstd, which is not supported");
     }
 
     @Test
@@ -182,7 +182,7 @@ class JsonLinesTest {
                 .hasMessageContaining("c4/*.zip");
         assertThatThrownBy(() -> found("none/*.zip")).hasMessageContaining("No file matches");
         assertThatThrownBy(() -> found("c4/none.jsonl")).hasMessageContaining("none.jsonl does not exist");
-        assertThatThrownBy(() -> found("c4")).hasMessageContaining("is a folder");
+        assertThatThrownBy(() -> found("c4")).hasMessageContaining("is a directory");
         assertThatThrownBy(() -> TextSource.jsonLines(List.of(), "text")).hasMessageContaining("No files");
         assertThatThrownBy(() -> TextSource.jsonLines(List.of(a, a), "text")).hasMessageContaining("named twice");
         assertThatThrownBy(() -> TextSource.jsonLines(List.of(a, b), "text").matching(name -> false))

@@ -113,7 +113,8 @@ class ParquetColumnTest {
         }
         assertThat(named).isGreaterThan(40);
         Files.writeString(bad, "no Parquet at all, but long enough");
-        assertThatThrownBy(() -> texts(bad)).hasMessageContaining(bad + " is truncated or damaged, or no Parquet file");
+        assertThatThrownBy(() -> texts(bad))
+                .hasMessageContaining(bad + " is truncated or damaged, or not a Parquet file");
     }
 
     @ParameterizedTest

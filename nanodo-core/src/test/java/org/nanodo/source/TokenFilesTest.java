@@ -161,7 +161,7 @@ class TokenFilesTest {
     void aTokenBeyondTheVocabularyIsNamed() throws Exception {
         Path file = nanoGpt("f", 1, 2, 3, 300, 5);
         TokenFiles source = TokenSource.nanoGpt(file).sections(2);
-        String message = "Token 3 of " + file + " is 300, the tokenizer's ids end at 258";
+        String message = "Token 3 of " + file + " is 300, but the tokenizer's largest id is 258";
         assertThatThrownBy(() -> source.ids(1, Tokenizer.bytes()))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining(message);
@@ -197,7 +197,7 @@ class TokenFilesTest {
             assertThatThrownBy(() -> TokenSource.llmC(file))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining(
-                            "f is " + length + " bytes, by its header it holds 3 tokens, which take 1030");
+                            "f is " + length + " bytes, but by its header it holds 3 tokens, which take 1030");
         }
         for (int tokens : new int[] {0, -1, Integer.MAX_VALUE}) {
             Files.write(
