@@ -7,9 +7,9 @@ import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.nanodo.model.Parameter;
-import org.nanodo.optim.DecoupledState;
+import org.nanodo.optim.GroupState;
 import org.nanodo.optim.GroupedOptimizer;
-import org.nanodo.optim.Groups;
+import org.nanodo.optim.ParameterGroups;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
@@ -17,9 +17,9 @@ import org.nanodo.runtime.Tensors;
 /** That a rule of a user's own can be written from outside of the library, as docs/optimizers.md shows. */
 class OwnOptimizerTest {
     /** Gradient descent with momentum. */
-    record Sgd(double momentum, Groups groups) implements GroupedOptimizer<Sgd> {
+    record Sgd(double momentum, ParameterGroups groups) implements GroupedOptimizer<Sgd> {
         @Override
-        public Sgd groups(Groups groups) {
+        public Sgd groups(ParameterGroups groups) {
             return new Sgd(momentum, groups);
         }
 
@@ -28,7 +28,7 @@ class OwnOptimizerTest {
             return new Velocity(group, weightDecay);
         }
 
-        private final class Velocity extends DecoupledState {
+        private final class Velocity extends GroupState {
             private final List<Tensor> velocities = moments("sgd.m");
 
             Velocity(List<Parameter> group, double weightDecay) {
@@ -49,7 +49,7 @@ class OwnOptimizerTest {
     void aRuleOfOnesOwn() {
         var decaying = new Parameter("kernel", Tensors.floats(Device.cpu(), new float[] {2}, 1));
         var other = new Parameter("norm", Tensors.floats(Device.cpu(), new float[] {2}, 1));
-        Sgd rule = new Sgd(0.5, Groups.decaying(0.1))
+        Sgd rule = new Sgd(0.5, ParameterGroups.decaying(0.1))
                 .decays(name -> !name.equals("norm"))
                 .multiplier(name -> name.equals("norm") ? 3 : 1);
         try (var state = rule.start(List.of(decaying, other))) {

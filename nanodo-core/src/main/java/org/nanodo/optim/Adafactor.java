@@ -13,18 +13,18 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Scope;
 
 /**
- * Adafactor (Shazeer and Stern 2018), as optax has it: second moments of a matrix are the product of one number a row and one
- * a column, so that its memory is next to nothing. Kernels of attention are matrices here, D×(H·Dh) and (H·Dh)×D, as in the
- * paper; optax looks at their two largest dimensions, and so does not factor heads narrower than {@code minFactored}. Unlike
- * optax's, the weight decay is times the learning rate.
+ * Adafactor (Shazeer and Stern 2018) as in optax: the second moments of a matrix are the product of one number per row and one
+ * per column, so that they need almost no memory. Attention kernels are the matrices D×(H·Dh) and (H·Dh)×D, as in the paper;
+ * optax takes their two largest dimensions and so does not factor heads narrower than {@code minFactored}. Unlike in optax, the
+ * weight decay is multiplied by the learning rate.
  *
  * @param decayRate second moments decay by 1 − t^−decayRate at step t
  * @param momentum decay of a mean of updates, which takes as much memory as the parameters; 0 for none
  * @param eps added to squares of gradients
- * @param clip root mean square that a parameter's update is scaled down to, before the learning rate
- * @param factored false keeps a second moment for every number, as AdamW does
- * @param minFactored rows and columns that a matrix needs at least to be factored
- * @param parameterScale makes the learning rate relative to the parameter's root mean square, at least 1e-3
+ * @param clip largest root mean square of a parameter's update, before the learning rate; larger ones are scaled down
+ * @param factored whether to factor second moments; otherwise there is one per element, as in AdamW
+ * @param minFactored fewest rows and columns of a matrix that is factored
+ * @param parameterScale whether the learning rate is relative to the parameter's root mean square, at least 1e-3
  */
 public record Adafactor(
         double decayRate,
@@ -34,21 +34,24 @@ public record Adafactor(
         boolean factored,
         int minFactored,
         boolean parameterScale,
-        Groups groups)
+        ParameterGroups groups)
         implements GroupedOptimizer<Adafactor> {
     private static final double MIN_PARAMETER_SCALE = 1e-3;
 
     public Adafactor {
         if (!(decayRate > 0 && momentum >= 0 && momentum < 1 && eps > 0 && clip > 0 && minFactored > 0)) {
-            throw new IllegalArgumentException("Adafactor wants decayRate, eps, clip and minFactored > 0 and "
+            throw new IllegalArgumentException("Adafactor requires decayRate, eps, clip and minFactored > 0 and "
                     + "0 ≤ momentum < 1, not decayRate=" + decayRate + " eps=" + eps + " clip=" + clip + " minFactored="
                     + minFactored + " momentum=" + momentum);
         }
     }
 
-    /** Decay rate 0.8, no momentum, eps 1e-30, clip 1, factored from 128×128 on, relative learning rate, no weight decay. */
+    /**
+     * Returns the paper's Adafactor: decay rate 0.8, no momentum, eps 1e-30, clip 1, factored from 128×128 on, relative learning
+     * rate, no weight decay.
+     */
     public static Adafactor with() {
-        return new Adafactor(0.8, 0, 1e-30, 1, true, 128, true, Groups.decaying(0));
+        return new Adafactor(0.8, 0, 1e-30, 1, true, 128, true, ParameterGroups.decaying(0));
     }
 
     public Adafactor decayRate(double decayRate) {
@@ -63,7 +66,7 @@ public record Adafactor(
         return new Adafactor(decayRate, momentum, eps, clip, factored, minFactored, parameterScale, groups);
     }
 
-    /** {@link Double#POSITIVE_INFINITY} for none. */
+    /** Clips updates to this root mean square; {@link Double#POSITIVE_INFINITY} switches that off. */
     public Adafactor clip(double clip) {
         return new Adafactor(decayRate, momentum, eps, clip, factored, minFactored, parameterScale, groups);
     }
@@ -81,24 +84,19 @@ public record Adafactor(
     }
 
     @Override
-    public Adafactor groups(Groups groups) {
+    public Adafactor groups(ParameterGroups groups) {
         return new Adafactor(decayRate, momentum, eps, clip, factored, minFactored, parameterScale, groups);
     }
 
-    /** @throws IllegalArgumentException if the ranks' slices are not the parameters: {@link Optimizer#start} */
+    /** @throws IllegalArgumentException if the ranks' slices do not add up to the parameters */
     @Override
     public State startGroup(List<Parameter> group, double weightDecay, Collectives ranks) {
-        Matrices.checkDivided(group, ranks);
+        GroupState.checkDivided(group, ranks);
         return new Moments(group, weightDecay, ranks);
     }
 
-    private boolean factors(Parameter parameter) {
-        long[] matrix = Matrices.shape(parameter.slice().shape());
-        return factored && matrix != null && Math.min(matrix[0], matrix[1]) >= minFactored;
-    }
-
-    /** An update takes two all-reduces: of squares by row and column, and of what root mean squares need. */
-    private final class Moments extends DecoupledState {
+    /** An update takes two all-reduces: of squares by row and column, and of the squares of norms. */
+    private final class Moments extends GroupState {
         private final Collectives ranks;
         private final List<SecondMoment> seconds = new ArrayList<>();
         private final List<Tensor> firsts;
@@ -106,7 +104,11 @@ public record Adafactor(
         Moments(List<Parameter> parameters, double weightDecay, Collectives ranks) {
             super(parameters, weightDecay);
             this.ranks = ranks;
-            parameters.forEach(p -> seconds.add(factors(p) ? new Factored(p) : new Full(p)));
+            for (Parameter p : parameters) {
+                long[] matrix = MatrixSlice.shape(p.slice().shape());
+                boolean factors = factored && matrix != null && Math.min(matrix[0], matrix[1]) >= minFactored;
+                seconds.add(factors ? new Factored(p) : new Full(p));
+            }
             firsts = momentum > 0 ? moments("adafactor.m") : List.of();
         }
 
@@ -130,7 +132,7 @@ public record Adafactor(
             }
         }
 
-        /** @param share of this step in the second moments */
+        /** Divides gradients by the roots of their second moments, in which this step has a share. */
         private void normalise(List<Tensor> gradients, Tensor share) {
             var squares = new ArrayList<Tensor>();
             for (int i = 0; i < gradients.size(); i++) {
@@ -146,7 +148,7 @@ public record Adafactor(
             }
         }
 
-        /** Root mean squares, one number each on the device: of the updates and, if they count, of the parameters. */
+        /** Returns root mean squares, numbers on the device, of the updates and, with parameterScale, of the parameters. */
         private List<Tensor> rms(List<Tensor> updates) {
             var tensors = new ArrayList<>(updates);
             if (parameterScale) {
@@ -160,13 +162,13 @@ public record Adafactor(
                 norms.forEach(Tensor::sqrt_);
             }
             for (int i = 0; i < norms.size(); i++) {
-                long numel = Matrices.numel(parameters().get(i % updates.size()));
+                long numel = wholeNumel(parameters().get(i % updates.size()));
                 norms.get(i).div_(new Scalar(Math.sqrt(numel)));
             }
             return norms;
         }
 
-        /** All of them in one all-reduce, as vectors. One rank alone has nothing to do. */
+        /** Sums all tensors over the ranks, in one all-reduce, and returns the sums as vectors. */
         private List<Tensor> sumsOverRanks(List<Tensor> tensors) {
             if (ranks.world() == 1 || tensors.isEmpty()) {
                 return tensors;
@@ -184,17 +186,20 @@ public record Adafactor(
         }
 
         /**
-         * A running mean of squares. What it divides by is never below eps, which counts only before the first step that was
-         * not skipped: every square has eps added.
+         * A running mean of squares. Divisors are clamped at eps, which matters only until the first step that is not skipped,
+         * since eps is added to every square.
          */
         private interface SecondMoment {
-            /** Sums of squares of this rank's slice of the gradient, as many as have to be summed over the ranks. */
-            List<Tensor> squares(Tensor gradient);
+            /** Returns the sums of squares of this rank's slice of the gradient that must be summed over the ranks. */
+            default List<Tensor> squares(Tensor gradient) {
+                return List.of();
+            }
 
             /**
-             * Takes the gradient in, then divides it, in place, by the root. At a skipped step both are 0 and nothing changes.
+             * Updates the mean, then divides the gradient, in place, by its root. At a skipped step gradient and share are 0, and
+             * nothing changes.
              *
-             * @param sums the next are those of {@link #squares}, over all ranks
+             * @param sums its next elements are the sums of {@link #squares} over all ranks
              */
             void normalise(Tensor gradient, Tensor share, Iterator<Tensor> sums);
         }
@@ -204,11 +209,6 @@ public record Adafactor(
 
             Full(Parameter parameter) {
                 mean = moment("adafactor.v", parameter);
-            }
-
-            @Override
-            public List<Tensor> squares(Tensor gradient) {
-                return List.of();
             }
 
             @Override
@@ -247,7 +247,7 @@ public record Adafactor(
                 slice.write(gradient_RxO, gradient);
             }
 
-            /** From the norm, which needs no memory for the squares. */
+            /** Squares the norm, which unlike a sum of squares needs no memory for the squares. */
             private static Tensor sumOfSquares(Tensor gradient_RxO, int over) {
                 return torch.linalg_vector_norm(
                                 gradient_RxO, new Scalar(2), new long[] {over}, false, new ScalarTypeOptional())

@@ -10,20 +10,20 @@ import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Adam with decoupled weight decay (Loshchilov and Hutter 2019) through LibTorch's fused kernel: one pass over the memory,
- * ten times faster than LibTorch's own optimizer class. Defaults are NanoDO's.
+ * Adam with decoupled weight decay (Loshchilov and Hutter 2019). LibTorch's fused kernel makes one pass over the memory, ten
+ * times faster than LibTorch's own optimizer class. The defaults are NanoDO's.
  */
-public record AdamW(double b1, double b2, double eps, Groups groups) implements GroupedOptimizer<AdamW> {
+public record AdamW(double b1, double b2, double eps, ParameterGroups groups) implements GroupedOptimizer<AdamW> {
     public AdamW {
         if (!(b1 >= 0 && b1 < 1 && b2 >= 0 && b2 < 1 && eps > 0)) {
             throw new IllegalArgumentException(
-                    "AdamW wants 0 ≤ b1, b2 < 1 and eps > 0, not b1=" + b1 + " b2=" + b2 + " eps=" + eps);
+                    "AdamW requires 0 ≤ b1, b2 < 1 and eps > 0, not b1=" + b1 + " b2=" + b2 + " eps=" + eps);
         }
     }
 
-    /** b1 0.9, b2 0.98, eps 1e-9, weight decay 0.1 on every parameter. */
+    /** Returns NanoDO's AdamW: b1 0.9, b2 0.98, eps 1e-9, weight decay 0.1 on every parameter. */
     public static AdamW with() {
-        return new AdamW(0.9, 0.98, 1e-9, Groups.decaying(0.1));
+        return new AdamW(0.9, 0.98, 1e-9, ParameterGroups.decaying(0.1));
     }
 
     public AdamW b1(double b1) {
@@ -39,7 +39,7 @@ public record AdamW(double b1, double b2, double eps, Groups groups) implements 
     }
 
     @Override
-    public AdamW groups(Groups groups) {
+    public AdamW groups(ParameterGroups groups) {
         return new AdamW(b1, b2, eps, groups);
     }
 
@@ -51,18 +51,14 @@ public record AdamW(double b1, double b2, double eps, Groups groups) implements 
     private final class Moments extends GroupState {
         private static final Operator fusedAdamW = Operator.find("aten::_fused_adamw_", "");
 
-        private final double weightDecay;
         private final Tensor step;
-        private final IValue values;
         private final IValue firstMoments;
         private final IValue secondMoments;
         private final IValue steps;
 
         Moments(List<Parameter> parameters, double weightDecay) {
-            super(parameters);
-            this.weightDecay = weightDecay;
+            super(parameters, weightDecay);
             step = own(parameters.get(0).tensor().new_zeros(new long[0]));
-            values = list(parameters.stream().map(Parameter::tensor).toList());
             firstMoments = list(moments("m"));
             secondMoments = list(moments("v"));
             steps = list(Collections.nCopies(parameters.size(), step));
@@ -72,7 +68,7 @@ public record AdamW(double b1, double b2, double eps, Groups groups) implements 
         protected void apply(long step, double learningRate, Tensor gradScale, Tensor skip) {
             Tensors.fill(this.step, step);
             fusedAdamW.call(
-                    values,
+                    values(),
                     Operator.list(gradients()),
                     firstMoments,
                     secondMoments,
@@ -81,7 +77,7 @@ public record AdamW(double b1, double b2, double eps, Groups groups) implements 
                     new IValue(learningRate),
                     new IValue(b1),
                     new IValue(b2),
-                    new IValue(weightDecay),
+                    new IValue(weightDecay()),
                     new IValue(eps),
                     new IValue(false),
                     new IValue(false),

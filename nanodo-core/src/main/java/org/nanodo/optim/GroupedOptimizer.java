@@ -7,23 +7,22 @@ import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 
 /**
- * A rule with decoupled weight decay, and with learning rates that differ from parameter to parameter. It is written for
- * parameters that are alike in both, and started once for each such group; {@link GroupState} and {@link DecoupledState} are
- * what its state is made of.
+ * A rule with decoupled weight decay whose decay and learning rate can differ from parameter to parameter. It is started once
+ * for each group of parameters that have both in common; {@link GroupState} is the base of its state.
  *
  * @param <R> the rule itself
  */
 public interface GroupedOptimizer<R extends GroupedOptimizer<R>> extends Optimizer {
-    Groups groups();
+    ParameterGroups groups();
 
-    R groups(Groups groups);
+    R groups(ParameterGroups groups);
 
     /**
-     * Starts with state for one group, whose multiplied learning rate it will hear.
+     * Creates the state of one group, whose updates receive the group's own learning rate.
      *
      * @param group at least one parameter, the same ones on every rank
-     * @param weightDecay times the learning rate, of each parameter, taken off at each update
-     * @param ranks as {@link Optimizer#start}
+     * @param weightDecay each update subtracts this times the learning rate from each parameter
+     * @param ranks as in {@link Optimizer#start}
      */
     State startGroup(List<Parameter> group, double weightDecay, Collectives ranks);
 
@@ -33,20 +32,23 @@ public interface GroupedOptimizer<R extends GroupedOptimizer<R>> extends Optimiz
     }
 
     /**
-     * What each update takes off a parameter: this times the learning rate. Independent of the peak of a schedule, as
-     * NanoDO's {@code independent_weight_decay}, it is {@code weightDecay(perUpdate / peak)}.
+     * Sets the weight decay: each update subtracts this times the learning rate from a parameter. NanoDO's {@code
+     * independent_weight_decay}, which does not depend on the peak of the schedule, is {@code weightDecay(perUpdate / peak)}.
      */
     default R weightDecay(double weightDecay) {
-        return groups(new Groups(weightDecay, groups().decays(), groups().multiplier()));
+        return groups(new ParameterGroups(weightDecay, groups().decays(), groups().multiplier()));
     }
 
-    /** Which parameters decay, by name: {@code name -> !name.contains("norm")}, say. Default: all. */
+    /** Selects by name which parameters decay: {@code name -> !name.contains("norm")}, for example. Default: all. */
     default R decays(Predicate<String> decays) {
-        return groups(new Groups(groups().weightDecay(), decays, groups().multiplier()));
+        return groups(new ParameterGroups(groups().weightDecay(), decays, groups().multiplier()));
     }
 
-    /** A factor of the learning rate, by name: {@code name -> name.contains("embed") ? 0.1 : 1}, say. Default: 1. */
+    /**
+     * Multiplies the learning rate, and so the decay, by a factor that depends on the parameter's name: {@code name ->
+     * name.contains("embed") ? 0.1 : 1}, for example. Default: 1.
+     */
     default R multiplier(ToDoubleFunction<String> multiplier) {
-        return groups(new Groups(groups().weightDecay(), groups().decays(), multiplier));
+        return groups(new ParameterGroups(groups().weightDecay(), groups().decays(), multiplier));
     }
 }

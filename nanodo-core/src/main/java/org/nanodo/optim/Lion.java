@@ -8,22 +8,22 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Operator;
 
 /**
- * Lion (Chen et al. 2023): the sign of a momentum, which is all its memory, half of AdamW's. Every number moves by the learning
- * rate, so that has to be 3 to 10 times smaller than AdamW's, and the weight decay as many times larger.
+ * Lion (Chen et al. 2023), whose update is the sign of a momentum. The momentum is all its state, half of AdamW's. Every number
+ * moves by the learning rate, which must be 3 to 10 times smaller than AdamW's, and the weight decay as many times larger.
  *
- * @param b1 weight of the momentum against the gradient in an update
+ * @param b1 weight of the momentum in an update; the gradient has the rest
  * @param b2 decay of the momentum
  */
-public record Lion(double b1, double b2, Groups groups) implements GroupedOptimizer<Lion> {
+public record Lion(double b1, double b2, ParameterGroups groups) implements GroupedOptimizer<Lion> {
     public Lion {
         if (!(b1 >= 0 && b1 < 1 && b2 > 0 && b2 < 1)) {
-            throw new IllegalArgumentException("Lion wants 0 ≤ b1 < 1 and 0 < b2 < 1, not b1=" + b1 + " b2=" + b2);
+            throw new IllegalArgumentException("Lion requires 0 ≤ b1 < 1 and 0 < b2 < 1, not b1=" + b1 + " b2=" + b2);
         }
     }
 
-    /** b1 0.9 and b2 0.98, which are NanoDO's; weight decay 1 on every parameter. */
+    /** Returns Lion with NanoDO's b1 0.9 and b2 0.98; weight decay 1 on every parameter. */
     public static Lion with() {
-        return new Lion(0.9, 0.98, Groups.decaying(1));
+        return new Lion(0.9, 0.98, ParameterGroups.decaying(1));
     }
 
     public Lion b1(double b1) {
@@ -35,7 +35,7 @@ public record Lion(double b1, double b2, Groups groups) implements GroupedOptimi
     }
 
     @Override
-    public Lion groups(Groups groups) {
+    public Lion groups(ParameterGroups groups) {
         return new Lion(b1, b2, groups);
     }
 
@@ -44,7 +44,7 @@ public record Lion(double b1, double b2, Groups groups) implements GroupedOptimi
         return new Momentum(group, weightDecay);
     }
 
-    private final class Momentum extends DecoupledState {
+    private final class Momentum extends GroupState {
         private static final Operator scale = Operator.find("aten::_foreach_mul_", "Scalar");
         private static final Operator add = Operator.find("aten::_foreach_add_", "List");
         private static final Operator sign = Operator.find("aten::_foreach_sign_", "");
@@ -57,8 +57,8 @@ public record Lion(double b1, double b2, Groups groups) implements GroupedOptimi
         }
 
         /**
-         * The update is the sign of b1·m + (1 − b1)·g with the momentum m of before, so of b1·m′ + (b2 − b1)·g with the
-         * momentum m′ = b2·m + (1 − b2)·g of after: that takes no memory but the gradient's own.
+         * The update is the sign of b1·m + (1 − b1)·g, m being the old momentum. With the new momentum m′ = b2·m + (1 − b2)·g
+         * it is a positive multiple of b1·m′ + (b2 − b1)·g, which needs no memory besides the gradient's own.
          */
         @Override
         protected void toUpdates(List<Tensor> gradients, long step, double learningRate, Tensor skip) {

@@ -14,16 +14,16 @@ import org.nanodo.runtime.Scope;
 
 /**
  * Muon (Jordan 2024): the update of a matrix is its momentum with all singular values brought near 1, by Newton-Schulz
- * iterations of matrix products alone. It is for the matrices inside a network; vectors, embeddings and head have another rule.
- * Kernels of attention are matrices here, D×(H·Dh) and (H·Dh)×D.
+ * iterations, which are matrix products alone. It is for the matrices inside a network; another rule updates vectors, embeddings
+ * and head. Attention kernels are the matrices D×(H·Dh) and (H·Dh)×D.
  *
- * @param momentum its decay
- * @param nesterov whether an update looks ahead to the gradient once more
- * @param iterations of Newton and Schulz
- * @param dtype of those products. In bfloat16, Jordan's choice, they take less than half the time where the hardware has it
- * @param scale of an update, by the matrix's shape
- * @param matrices which parameters, by name and shape, this rule is for
- * @param others the rule of the rest, with groups of its own
+ * @param momentum decay of the momentum
+ * @param nesterov whether an update adds the current gradient once more, as Nesterov's momentum does
+ * @param iterations number of Newton-Schulz iterations
+ * @param dtype type of their products. On hardware that has bfloat16, Jordan's choice, they take less than half the time in it
+ * @param scale size of an update, by the matrix's shape
+ * @param matrices selects, by name and shape, the parameters that this rule updates
+ * @param others the rule of all other parameters, with groups of its own
  */
 public record Muon(
         double momentum,
@@ -33,23 +33,26 @@ public record Muon(
         Scale scale,
         BiPredicate<String, long[]> matrices,
         Optimizer others,
-        Groups groups)
+        ParameterGroups groups)
         implements GroupedOptimizer<Muon> {
 
-    /** How large the update of a matrix with singular values of 1 is to be, by its rows and columns as it is stored. */
+    /** The factor of an update whose singular values are near 1, by rows and columns of the matrix as it is stored. */
     @FunctionalInterface
     public interface Scale {
         double of(long rows, long columns);
 
         /**
-         * Jordan's √max(1, out/in): learning rates are in units of the spectral norm, about 0.02. It is for kernels that are
-         * in×out, as the default model's are; a Llama's are out×in: {@code (rows, columns) -> Scale.spectral().of(columns, rows)}.
+         * Returns Jordan's √max(1, out/in), for learning rates in units of the spectral norm, about 0.02. It expects in×out
+         * kernels, as the default model's; for a Llama's out×in, use {@code (rows, columns) -> Scale.spectral().of(columns, rows)}.
          */
         static Scale spectral() {
             return (in, out) -> Math.sqrt(Math.max(1, (double) out / in));
         }
 
-        /** 0.2·√max(in, out) (Liu et al. 2025): updates are as large as AdamW's, at AdamW's learning rates and weight decay. */
+        /**
+         * Returns 0.2·√max(in, out) (Liu et al. 2025): updates are as large as AdamW's, so that AdamW's learning rates and
+         * weight decay suit.
+         */
         static Scale likeAdamW() {
             return (rows, columns) -> 0.2 * Math.sqrt(Math.max(rows, columns));
         }
@@ -57,14 +60,14 @@ public record Muon(
 
     public Muon {
         if (!(momentum >= 0 && momentum < 1 && iterations > 0)) {
-            throw new IllegalArgumentException("Muon wants 0 ≤ momentum < 1 and iterations > 0, not momentum="
+            throw new IllegalArgumentException("Muon requires 0 ≤ momentum < 1 and iterations > 0, not momentum="
                     + momentum + " iterations=" + iterations);
         }
     }
 
     /**
-     * Momentum 0.95, Nesterov's, 5 iterations in float32, updates as large as AdamW's, so that one schedule suits both, and weight
-     * decay 0.1, for the matrices in blocks; {@link AdamW#with()} for the rest.
+     * Returns Muon for the matrices in blocks, with Nesterov momentum 0.95, 5 iterations in float32, weight decay 0.1 and updates
+     * as large as AdamW's, so that one schedule suits both; {@link AdamW#with()} updates the rest.
      */
     public static Muon with() {
         return new Muon(
@@ -73,9 +76,9 @@ public record Muon(
                 5,
                 Dtype.FLOAT32,
                 Scale.likeAdamW(),
-                (name, shape) -> shape.length > 1 && Matrices.isInBlock(name),
+                (name, shape) -> shape.length > 1 && WholeMatrices.isInBlock(name),
                 AdamW.with(),
-                Groups.decaying(0.1));
+                ParameterGroups.decaying(0.1));
     }
 
     public Muon momentum(double momentum) {
@@ -107,15 +110,18 @@ public record Muon(
     }
 
     @Override
-    public Muon groups(Groups groups) {
+    public Muon groups(ParameterGroups groups) {
         return new Muon(momentum, nesterov, iterations, dtype, scale, matrices, others, groups);
     }
 
     /**
-     * Of several ranks each has slices of gradients and momenta. One block's matrices at a time are put together on all ranks,
-     * each orthogonalises those that fall to it, and all receive its results: two all-reduces a block, of its matrices in float32.
+     * {@inheritDoc}
      *
-     * @throws IllegalArgumentException if {@code matrices} names none, or a vector, or the ranks' slices are not the parameters
+     * <p>Several ranks gather one block's matrices at a time, each rank orthogonalises its share of them, and all receive the
+     * results: two all-reduces per block, of its matrices in float32.
+     *
+     * @throws IllegalArgumentException if {@code matrices} selects nothing, or a vector, or if the ranks' slices do not add up to
+     *     the parameters
      */
     @Override
     public State start(List<Parameter> parameters, Collectives ranks) {
@@ -123,25 +129,24 @@ public record Muon(
                 .collect(Collectors.partitioningBy(
                         p -> matrices.test(p.name(), p.slice().shape())));
         if (parts.get(true).isEmpty()) {
-            throw new IllegalArgumentException(
-                    "Muon has no matrix to update: say with matrices(…) which parameters it is for");
+            throw new IllegalArgumentException("Muon has no matrix to update: select its parameters with matrices(…)");
         }
         for (Parameter p : parts.get(true)) {
             if (p.slice().shape().length < 2) {
                 throw new IllegalArgumentException(
-                        "Muon cannot update " + p.name() + ", which is no matrix: leave it out of matrices(…)");
+                        "Muon cannot update " + p.name() + ", which is not a matrix: exclude it in matrices(…)");
             }
         }
-        return Groups.both(groups.start(parts.get(true), ranks, this), others.start(parts.get(false), ranks));
+        return ParameterGroups.both(groups.start(parts.get(true), ranks, this), others.start(parts.get(false), ranks));
     }
 
     @Override
     public State startGroup(List<Parameter> group, double weightDecay, Collectives ranks) {
-        Matrices.checkDivided(group, ranks);
+        GroupState.checkDivided(group, ranks);
         return new Momentum(group, weightDecay, ranks);
     }
 
-    private final class Momentum extends DecoupledState {
+    private final class Momentum extends GroupState {
         private final List<Tensor> momenta;
         private final List<WholeMatrices> blocks;
 
@@ -176,8 +181,8 @@ public record Muon(
         }
 
         /**
-         * x ↦ a·x + b·(x xᵀ) x + c·(x xᵀ)² x brings singular values of 0 to 1 to about 0.7 to 1.2 in five iterations; Jordan has
-         * chosen the coefficients for small ones to grow fast, not for convergence.
+         * Iterates x ↦ a·x + b·(x xᵀ) x + c·(x xᵀ)² x, which brings singular values between 0 and 1 to about 0.7 to 1.2 in five
+         * iterations. Jordan chose the coefficients so that small ones grow fast, not for convergence.
          */
         private Tensor orthogonalised(Tensor matrix_IxO) {
             boolean tall = matrix_IxO.size(0) > matrix_IxO.size(1);

@@ -7,38 +7,38 @@ import org.nanodo.checkpoint.Slice;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 
-/** A rule that turns gradients into updates. */
+/** A rule that updates parameters by their gradients. */
 @FunctionalInterface
 public interface Optimizer {
     /**
-     * Starts with state for these parameters, whose gradients it will find in their tensors.
+     * Creates the state for these parameters. Updates read the gradients from the parameters' tensors.
      *
-     * @param parameters of the model, the same on every rank and in the same order. A rank may have only a {@link Slice} of
-     *     each, in one dimension, and that may be empty; the slices of all ranks together are the parameter
-     * @param ranks between which the parameters are divided. All of them start and update together, so that a rule that needs
-     *     sums over whole parameters can form them; a rule that goes by element can ignore the ranks
+     * @param parameters the model's parameters, the same on every rank and in the same order. A rank may hold only a {@link Slice}
+     *     of each, one-dimensional and possibly empty; the slices of all ranks together are the parameter
+     * @param ranks the ranks that the parameters are divided between. All of them start and update together, so that a rule can
+     *     sum over whole parameters; an element-wise rule can ignore the ranks
      */
     State start(List<Parameter> parameters, Collectives ranks);
 
-    /** Starts where this process has all of every parameter. */
+    /** Creates the state for parameters that this process holds whole. */
     default State start(List<Parameter> parameters) {
         return start(parameters, Collectives.single());
     }
 
-    /** The rule's memory. */
+    /** The state of a rule, such as its moments. */
     interface State extends AutoCloseable {
         /**
-         * Updates the parameters in place, without waiting for the device. It may overwrite the gradients.
+         * Updates the parameters in place, without waiting for the device. May overwrite the gradients.
          *
-         * @param step counts from 1
-         * @param gradScale a float32 on the device: the gradients have to be divided by it
-         * @param skip a float32 on the device: if it is 1, nothing may change
+         * @param step number of this update, from 1
+         * @param gradScale a float32 on the device that the gradients must be divided by
+         * @param skip a float32 on the device; if it is 1, neither parameters nor state may change
          */
         void update(long step, double learningRate, Tensor gradScale, Tensor skip);
 
         /**
-         * Everything that a checkpoint has to hold for a run to resume, by name. What is a {@link Slice} like its parameter's
-         * can be read back on another number of ranks; what is whole has to be the same on all ranks.
+         * Returns by name all tensors that a checkpoint must hold for a run to resume. Tensors divided like their parameter can be
+         * read back on another number of ranks; whole tensors must be the same on all ranks.
          */
         Map<String, Slice> tensors();
 

@@ -1,12 +1,12 @@
 package org.nanodo.optim;
 
 import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.function.UnaryOperator;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.model.Parameter;
@@ -14,57 +14,67 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Scope;
 
 /**
- * Functions of whole matrices, of which each rank may have but a slice. The matrices of one block are put together on all
- * ranks, each applies the function to those that it is to compute, and all receive the results. That takes the memory of these
- * matrices in float32, and two all-reduces of them. Products of matrices are worth that: on W ranks each does about a W-th.
+ * Applies a function to the whole matrices of one block when each rank may hold only a slice of each. All ranks gather the
+ * matrices, each applies the function to its share of them, and all receive the results. That takes the memory of these
+ * matrices in float32 and two all-reduces of them. For matrix products it pays: on W ranks each does about a W-th.
  */
 final class WholeMatrices {
+    private static final Pattern IN_BLOCK = Pattern.compile("(.*\\.\\d+)\\..*"); // blocks.0.query is in blocks.0
+
     private final Collectives ranks;
-    private final int[] members;
-    private final MatrixSlice[] slices;
+    private final List<Integer> members; // indices of the parameters
+    private final List<MatrixSlice> slices;
     private final int[] computedBy;
 
-    /** @param members indices of the parameters, all of one block */
     private WholeMatrices(List<Parameter> parameters, List<Integer> members, Collectives ranks) {
         this.ranks = ranks;
-        this.members = members.stream().mapToInt(i -> i).toArray();
-        slices = members.stream().map(i -> MatrixSlice.of(parameters.get(i))).toArray(MatrixSlice[]::new);
-        computedBy = divided();
+        this.members = members;
+        slices = members.stream().map(i -> MatrixSlice.of(parameters.get(i))).toList();
+        computedBy = shareOut();
     }
 
-    /** These parameters block by block, or one by one where a rank alone has them whole. */
+    /** Returns these parameters block by block, or one by one if a single rank holds them whole. */
     static List<WholeMatrices> of(List<Parameter> parameters, Collectives ranks) {
         var blocks = new LinkedHashMap<String, List<Integer>>();
         for (int i = 0; i < parameters.size(); i++) {
             String name = parameters.get(i).name();
-            blocks.computeIfAbsent(ranks.world() == 1 ? name : Matrices.block(name), any -> new ArrayList<>())
+            blocks.computeIfAbsent(ranks.world() == 1 ? name : block(name), any -> new ArrayList<>())
                     .add(i);
         }
-        Collection<List<Integer>> members = blocks.values();
-        return members.stream()
-                .map(block -> new WholeMatrices(parameters, block, ranks))
+        return blocks.values().stream()
+                .map(members -> new WholeMatrices(parameters, members, ranks))
                 .toList();
     }
 
-    /** Which rank computes which: the largest first, each by the rank that has the least to do. */
-    private int[] divided() {
-        int[] computedBy = new int[slices.length];
+    static boolean isInBlock(String parameter) {
+        return IN_BLOCK.matcher(parameter).matches();
+    }
+
+    /** Returns the name of a parameter's block, or the parameter's own if it is in none. */
+    private static String block(String parameter) {
+        Matcher matcher = IN_BLOCK.matcher(parameter);
+        return matcher.matches() ? matcher.group(1) : parameter;
+    }
+
+    /** Returns the rank that computes each matrix: the largest first, each by the rank that has the least to do. */
+    private int[] shareOut() {
+        int[] computedBy = new int[slices.size()];
         double[] work = new double[ranks.world()];
-        IntStream.range(0, slices.length)
+        IntStream.range(0, slices.size())
                 .boxed()
-                .sorted(Comparator.comparingDouble(i -> -work(slices[i])))
+                .sorted(Comparator.comparingDouble(i -> -work(slices.get(i))))
                 .forEach(i -> {
                     int idlest = IntStream.range(0, work.length)
                             .boxed()
                             .min(Comparator.comparingDouble(rank -> work[rank]))
                             .orElseThrow();
                     computedBy[i] = idlest;
-                    work[idlest] += work(slices[i]);
+                    work[idlest] += work(slices.get(i));
                 });
         return computedBy;
     }
 
-    /** Of products that make MxM of MxN, and MxN of MxM and MxN. */
+    /** Returns the relative cost of products of MxN with NxM, and of the resulting MxM with MxN. */
     private static double work(MatrixSlice matrix) {
         double M = Math.min(matrix.I(), matrix.O());
         double N = Math.max(matrix.I(), matrix.O());
@@ -72,70 +82,62 @@ final class WholeMatrices {
     }
 
     int size() {
-        return members.length;
+        return members.size();
     }
 
-    /** Its index among the parameters. */
+    /** Returns a matrix's index among the parameters. */
     int index(int member) {
-        return members[member];
+        return members.get(member);
     }
 
     MatrixSlice slice(int member) {
-        return slices[member];
+        return slices.get(member);
     }
 
     /**
      * Applies the function to each whole matrix.
      *
-     * @param from this rank's slices, one a member
-     * @param to receive the results' slices
+     * @param from this rank's slice of each matrix
+     * @param to receives this rank's slice of each result
      */
     void apply(UnaryOperator<Tensor> function, List<Tensor> from, List<Tensor> to) {
         if (ranks.world() == 1) {
-            for (int i = 0; i < slices.length; i++) {
-                slices[i].rows(to.get(i)).copy_(function.apply(slices[i].rows(from.get(i))));
+            for (int i = 0; i < size(); i++) {
+                slice(i).rows(to.get(i)).copy_(function.apply(slice(i).rows(from.get(i))));
             }
             return;
         }
-        long numel = Arrays.stream(slices).mapToLong(s -> s.I() * s.O()).sum();
+        long numel = slices.stream().mapToLong(s -> s.I() * s.O()).sum();
         Tensor all = from.get(0).new_zeros(numel);
-        List<Tensor> parts = parts(all);
-        for (int i = 0; i < slices.length; i++) {
-            parts.get(i).copy_(from.get(i));
+        List<Tensor> matrices = split(all);
+        for (int i = 0; i < size(); i++) {
+            slice(i).ofWhole(matrices.get(i)).copy_(from.get(i));
         }
         ranks.allReduce(all).await();
-        compute(function, all);
-        ranks.allReduce(all).await();
-        for (int i = 0; i < slices.length; i++) {
-            to.get(i).copy_(parts.get(i));
-        }
-    }
-
-    /** Overwrites the matrices by this rank's results, and by zeros where another rank has them. */
-    private void compute(UnaryOperator<Tensor> function, Tensor all) {
-        long start = 0;
-        for (int i = 0; i < slices.length; i++) {
+        for (int i = 0; i < size(); i++) {
             try (var scope = Scope.open()) {
-                long numel = slices[i].I() * slices[i].O();
-                Tensor matrix_IxO = all.narrow(0, start, numel).view(slices[i].I(), slices[i].O());
+                Tensor matrix_IxO = matrices.get(i);
                 if (computedBy[i] == ranks.rank()) {
                     matrix_IxO.copy_(function.apply(matrix_IxO));
                 } else {
                     matrix_IxO.zero_();
                 }
-                start += numel;
             }
+        }
+        ranks.allReduce(all).await();
+        for (int i = 0; i < size(); i++) {
+            to.get(i).copy_(slice(i).ofWhole(matrices.get(i)));
         }
     }
 
-    /** What this rank's slices are of all matrices one after the other. */
-    private List<Tensor> parts(Tensor all) {
-        var parts = new ArrayList<Tensor>();
+    /** Returns the matrices that lie one after the other in this memory. */
+    private List<Tensor> split(Tensor all) {
+        var matrices = new ArrayList<Tensor>();
         long start = 0;
-        for (MatrixSlice slice : slices) {
-            parts.add(all.narrow(0, start + slice.start(), slice.numel()));
-            start += slice.I() * slice.O();
+        for (MatrixSlice s : slices) {
+            matrices.add(all.narrow(0, start, s.I() * s.O()).view(s.I(), s.O()));
+            start += s.I() * s.O();
         }
-        return parts;
+        return matrices;
     }
 }

@@ -249,11 +249,11 @@ class ShardedOptimizerTest {
     void slicesThatAreNotTheParameterAreRefused() throws Exception {
         for (Optimizer rule : List.of(Adafactor.with(), Muon.with())) {
             assertThatThrownBy(() -> rule.start(slices(1, 3, new Random(5))))
-                    .hasMessageContaining("elements, but the 1 rank(s) that the rule was started with have")
+                    .hasMessageContaining("elements, but the 1 rank(s) that the rule was started with hold")
                     .hasMessageContaining("start it with the ranks that the parameters are divided between");
             assertThatThrownBy(() -> ThreadRanks.run(2, ranks -> rule.start(slices(0, 1, new Random(5)), ranks)))
-                    .hasMessageContaining("elements, but the 2 rank(s) that the rule was started with have")
-                    .hasMessageContaining("or with none if this process has all of them");
+                    .hasMessageContaining("elements, but the 2 rank(s) that the rule was started with hold")
+                    .hasMessageContaining("or with none if this process holds all of them");
         }
     }
 

@@ -12,26 +12,27 @@ import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 
 /**
- * Which parameters decay, and whose learning rate is another than the schedule's, by name.
+ * Splits parameters by name into groups that have one weight decay and one learning rate each.
  *
- * @param weightDecay of the parameters that {@code decays} names; the others have none
- * @param multiplier of a parameter's learning rate, and so of its decay
+ * @param weightDecay weight decay of the parameters that {@code decays} selects; the others have none
+ * @param decays whether the parameter of a name decays
+ * @param multiplier factor of a parameter's learning rate, and so of its decay
  */
-public record Groups(double weightDecay, Predicate<String> decays, ToDoubleFunction<String> multiplier) {
+public record ParameterGroups(double weightDecay, Predicate<String> decays, ToDoubleFunction<String> multiplier) {
     private record Key(double weightDecay, double multiplier) {}
 
-    public Groups {
+    public ParameterGroups {
         if (!(weightDecay >= 0 && weightDecay < Double.POSITIVE_INFINITY)) {
-            throw new IllegalArgumentException("The weight decay is " + weightDecay + ", it has to be 0 or more");
+            throw new IllegalArgumentException("The weight decay is " + weightDecay + ", it must be finite and >= 0");
         }
     }
 
-    /** One group: this decay on every parameter, the schedule's learning rate. */
-    public static Groups decaying(double weightDecay) {
-        return new Groups(weightDecay, name -> true, name -> 1);
+    /** Returns a single group: this decay and the schedule's learning rate for every parameter. */
+    public static ParameterGroups decaying(double weightDecay) {
+        return new ParameterGroups(weightDecay, name -> true, name -> 1);
     }
 
-    /** The rule's state, group by group, so that each group takes few calls into LibTorch. */
+    /** Starts a rule once per group, so that each group takes few calls into LibTorch. */
     Optimizer.State start(List<Parameter> parameters, Collectives ranks, GroupedOptimizer<?> rule) {
         var groups = new LinkedHashMap<Key, List<Parameter>>();
         for (Parameter p : parameters) {
@@ -44,21 +45,20 @@ public record Groups(double weightDecay, Predicate<String> decays, ToDoubleFunct
     }
 
     private Key key(String name) {
-        double multiplied = multiplier.applyAsDouble(name);
-        if (!(multiplied >= 0 && multiplied < Double.POSITIVE_INFINITY)) {
+        double factor = multiplier.applyAsDouble(name);
+        if (!(factor >= 0 && factor < Double.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException(
-                    "The learning rate of " + name + " is multiplied by " + multiplied + ": 0 or more is possible");
+                    "The learning rate of " + name + " is multiplied by " + factor + ", which must be finite and >= 0");
         }
-        return new Key(decays.test(name) ? weightDecay : 0, multiplied);
+        return new Key(decays.test(name) ? weightDecay : 0, factor);
     }
 
-    /** @param multiplier of the learning rate */
-    private record Part(Optimizer.State state, double multiplier) {}
-
-    /** Two states as one, each of parameters of its own. */
+    /** Joins the states of two disjoint sets of parameters. */
     static Optimizer.State both(Optimizer.State first, Optimizer.State second) {
         return new Parts(List.of(new Part(first, 1), new Part(second, 1)));
     }
+
+    private record Part(Optimizer.State state, double multiplier) {}
 
     private record Parts(List<Part> parts) implements Optimizer.State {
         @Override
