@@ -25,6 +25,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.nanodo.config.ConfigReader;
 import org.nanodo.data.PackedDataset;
+import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.Generation;
 import org.nanodo.model.ModelFactory;
@@ -362,7 +363,7 @@ class BadInputTest {
                 config("an empty checkpoint to begin from", "init_from is empty", "init_from="),
                 config("a null workdir", "\"workdir\" is null", "workdir=null"),
                 config("a list as workdir", "\"workdir\" does not fit", "workdir=[1]"),
-                config("no checkpoint to keep", "max_to_keep is 0, it has to be positive", "max_to_keep=0"),
+                config("no checkpoint to keep", "max_to_keep is 0, it must be positive", "max_to_keep=0"),
                 config("checkpoints every 0 steps", "checkpoint_every_steps is 0", "checkpoint_every_steps=0"),
                 config("a negative keep_every", "keep_every is -1", "keep_every=-1"),
                 config("evaluations every 0 steps", "eval_every_steps is 0", "eval_every_steps=0"),
@@ -397,8 +398,8 @@ class BadInputTest {
                 bad("no vocabulary", () -> TransformerConfig.builder().build(), "V (vocabulary size) is 0", "positive"),
                 bad("D that H does not divide", () -> sizes().H(3).build(), "D=32", "divisible by H=3"),
                 bad("no positions", () -> sizes().L(0).build(), "L (context length) is 0"),
-                bad("a config that is not JSON", () -> TransformerConfig.fromJson("{"), "TransformerConfig"),
-                bad("a config without a size", () -> TransformerConfig.fromJson("{}"), "D"),
+                bad("a config that is not JSON", () -> Json.read("{", TransformerConfig.class), "TransformerConfig"),
+                bad("a config without a size", () -> Json.read("{}", TransformerConfig.class), "D"),
                 bad("a model of an unknown name", () -> ModelFactory.named("gtp2"), "\"gtp2\"", "gpt2", "nanodo"),
                 withModel("one token", model -> model.logProbs(1), "1 tokens", "at least two"),
                 withModel("more tokens than L", model -> model.logProbs(new int[17]), "17 tokens", "L=16"),

@@ -55,8 +55,16 @@ public final class Golden implements AutoCloseable {
     public LanguageModel model(Dtype dtype) throws IOException {
         try (var model = model()) {
             TransformerConfig sizes = model.config();
-            var config = new TransformerConfig(
-                    sizes.D(), sizes.H(), sizes.L(), sizes.N(), sizes.V(), sizes.F(), dtype, sizes.remat());
+            var config = TransformerConfig.builder()
+                    .D(sizes.D())
+                    .H(sizes.H())
+                    .L(sizes.L())
+                    .N(sizes.N())
+                    .V(sizes.V())
+                    .F(sizes.F())
+                    .dtype(dtype)
+                    .remat(sizes.remat())
+                    .build();
             var copy = ModelFactory.named("nanodo").create(config, Device.cpu(), (name, init, shape) -> {
                 try {
                     return tensor("param." + FlaxNames.of(name));

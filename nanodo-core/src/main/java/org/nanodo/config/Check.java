@@ -35,7 +35,7 @@ final class Check {
     }
 
     static void positive(String key, long value) {
-        that(value > 0, key + " is " + value + ", it has to be positive");
+        that(value > 0, key + " is " + value + ", it must be positive");
     }
 
     static void notNegative(String key, double value) {

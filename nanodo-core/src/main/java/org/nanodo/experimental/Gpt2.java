@@ -1,67 +1,63 @@
 package org.nanodo.experimental;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
-import java.util.ArrayList;
-import java.util.Collections;
-import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
-import org.nanodo.files.Json;
 import org.nanodo.model.Attention;
+import org.nanodo.model.BaseModel;
 import org.nanodo.model.Embedding;
 import org.nanodo.model.Init;
-import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Linear;
-import org.nanodo.model.ModelFactory;
 import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 
 /**
  * GPT-2 (Radford et al. 2019): the default model with biases, one matrix for queries, keys and values, and an initialisation
  * of its own. Parameters have Hugging Face's names and shapes.
  */
-public final class Gpt2 implements LanguageModel {
+public final class Gpt2 extends BaseModel {
     private static final String NAME = "gpt2";
 
-    /** @param eps added to the variance by which is normalised; null for GPT-2's 1e-5 */
+    /** @param eps what LayerNorm adds to the variance; null for {@link #EPS} */
     public record Config(@JsonProperty(required = true) TransformerConfig sizes, Double eps) {
+        public static final double EPS = 1e-5;
+
         public Config {
-            eps = eps == null ? 1e-5 : eps;
+            eps = eps == null ? EPS : eps;
             if (!(eps > 0)) {
-                throw new IllegalArgumentException("eps is " + eps + ", it has to be positive");
+                throw new IllegalArgumentException("eps is " + eps + ", it must be positive");
             }
+        }
+
+        /** Returns GPT-2's config for the given sizes. */
+        public static Config of(TransformerConfig sizes) {
+            return new Config(sizes, EPS);
+        }
+
+        public Config eps(double eps) {
+            return new Config(sizes, eps);
         }
     }
 
-    private final Config own;
-    private final TransformerConfig config;
-    private final Device device;
-    private final List<Parameter> parameters = new ArrayList<>();
-    private final List<Block> blocks = new ArrayList<>();
+    private final double eps;
     private final Parameter embed_VxD;
     private final Parameter positions_LxD;
     private final Norm outNorm;
 
-    /** @param source gives the parameters' values, each when it is first used */
-    public Gpt2(Config config, Device device, Init.Source source) {
-        this.own = config;
-        this.config = config.sizes();
-        this.device = device;
-        long D = this.config.D();
-        embed_VxD = parameter(source, "transformer.wte.weight", Dtype.FLOAT32, Init.gaussian(0.02), this.config.V(), D);
-        positions_LxD =
-                parameter(source, "transformer.wpe.weight", Dtype.FLOAT32, Init.gaussian(0.02), this.config.L(), D);
-        for (int i = 0; i < this.config.N(); i++) {
-            blocks.add(new Block(source, "transformer.h." + i + "."));
-        }
-        outNorm = new Norm(source, "transformer.ln_f");
+    /** @param source provides each parameter's values when the parameter is first used */
+    public Gpt2(Config own, Device device, Init.Source source) {
+        super(new ModelSpec(NAME, own), own.sizes(), device, source);
+        eps = own.eps();
+        embed_VxD = parameter("transformer.wte.weight", Init.gaussian(0.02), config.V(), config.D());
+        positions_LxD = parameter("transformer.wpe.weight", Init.gaussian(0.02), config.L(), config.D());
+        addBlocks(i -> new Block("transformer.h." + i + "."));
+        outNorm = new Norm("transformer.ln_f");
     }
 
-    /** A new model on the CPU. The same seed gives the same parameters on every device. */
+    /** Creates a new model on the CPU. The same seed gives the same parameters on every device. */
     public static Gpt2 create(Config config, long seed) {
         return create(config, seed, Device.cpu());
     }
@@ -86,9 +82,8 @@ public final class Gpt2 implements LanguageModel {
         return embed_VxD; // tied
     }
 
-    /** One pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
-    private final class Block implements LanguageModel.Block {
-        private final List<Parameter> own;
+    /** A pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
+    private final class Block extends BaseModel.Block {
         private final Norm norm1;
         private final Layer queryKeyValue;
         private final Layer out;
@@ -96,23 +91,16 @@ public final class Gpt2 implements LanguageModel {
         private final Layer up;
         private final Layer down;
 
-        Block(Init.Source source, String name) {
+        Block(String name) {
             int D = config.D();
             int F = config.F();
             double intoStream = 0.02 / Math.sqrt(2 * config.N()); // so that N blocks add up to the same variance
-            int before = parameters.size();
-            norm1 = new Norm(source, name + "ln_1");
-            queryKeyValue = new Layer(source, name + "attn.c_attn", 0.02, D, 3 * D);
-            out = new Layer(source, name + "attn.c_proj", intoStream, D, D);
-            norm2 = new Norm(source, name + "ln_2");
-            up = new Layer(source, name + "mlp.c_fc", 0.02, D, F);
-            down = new Layer(source, name + "mlp.c_proj", intoStream, F, D);
-            own = List.copyOf(parameters.subList(before, parameters.size()));
-        }
-
-        @Override
-        public List<Parameter> parameters() {
-            return own;
+            norm1 = new Norm(name + "ln_1");
+            queryKeyValue = new Layer(name + "attn.c_attn", 0.02, D, 3 * D);
+            out = new Layer(name + "attn.c_proj", intoStream, D, D);
+            norm2 = new Norm(name + "ln_2");
+            up = new Layer(name + "mlp.c_fc", 0.02, D, F);
+            down = new Layer(name + "mlp.c_proj", intoStream, F, D);
         }
 
         @Override
@@ -135,14 +123,14 @@ public final class Gpt2 implements LanguageModel {
         }
     }
 
-    /** x W + b. */
+    /** A linear layer, x W + b. */
     private final class Layer {
         private final Parameter weight_MxN;
         private final Parameter bias_N;
 
-        Layer(Init.Source source, String name, double deviation, long M, long N) {
-            weight_MxN = parameter(source, name + ".weight", config.dtype(), Init.gaussian(deviation), M, N);
-            bias_N = parameter(source, name + ".bias", config.dtype(), Init.zeros(), N);
+        Layer(String name, double deviation, long M, long N) {
+            weight_MxN = kernel(name + ".weight", Init.gaussian(deviation), M, N);
+            bias_N = kernel(name + ".bias", Init.zeros(), N);
         }
 
         Tensor of(Tensor x_BxLxM) {
@@ -150,14 +138,14 @@ public final class Gpt2 implements LanguageModel {
         }
     }
 
-    /** Normalises in float32 and returns the type of the computation. */
+    /** LayerNorm in float32, whose result has the type of the computation. */
     private final class Norm {
         private final Parameter scale_D;
         private final Parameter bias_D;
 
-        Norm(Init.Source source, String name) {
-            scale_D = parameter(source, name + ".weight", Dtype.FLOAT32, Init.ones(), config.D());
-            bias_D = parameter(source, name + ".bias", Dtype.FLOAT32, Init.zeros(), config.D());
+        Norm(String name) {
+            scale_D = parameter(name + ".weight", Init.ones(), config.D());
+            bias_D = parameter(name + ".bias", Init.zeros(), config.D());
         }
 
         Tensor of(Tensor x_BxLxD) {
@@ -166,59 +154,16 @@ public final class Gpt2 implements LanguageModel {
                             new long[] {config.D()},
                             new TensorOptional(scale_D.tensor()),
                             new TensorOptional(bias_D.tensor()),
-                            own.eps(),
+                            eps,
                             true)
                     .to(config.dtype().scalarType());
         }
     }
 
-    /** @param dtype that it is read in */
-    private Parameter parameter(Init.Source source, String name, Dtype dtype, Init init, long... shape) {
-        var parameter = new Parameter(name, shape, dtype, () -> source.get(name, init, shape));
-        parameters.add(parameter);
-        return parameter;
-    }
-
-    @Override
-    public TransformerConfig config() {
-        return config;
-    }
-
-    @Override
-    public ModelSpec spec() {
-        return new ModelSpec(NAME, own);
-    }
-
-    @Override
-    public Device device() {
-        return device;
-    }
-
-    @Override
-    public List<Parameter> parameters() {
-        return Collections.unmodifiableList(parameters);
-    }
-
-    @Override
-    public List<? extends LanguageModel.Block> blocks() {
-        return Collections.unmodifiableList(blocks);
-    }
-
-    /** Makes it by name. */
-    public static final class Factory implements ModelFactory {
-        @Override
-        public String name() {
-            return NAME;
-        }
-
-        @Override
-        public LanguageModel create(TransformerConfig sizes, Device device, Init.Source parameters) {
-            return new Gpt2(new Config(sizes, null), device, parameters);
-        }
-
-        @Override
-        public LanguageModel create(String config, Device device, Init.Source parameters) {
-            return new Gpt2(Json.read(config, Config.class), device, parameters);
+    /** Creates this model by name. */
+    public static final class Factory extends BaseModel.Factory<Config> {
+        public Factory() {
+            super(NAME, Config.class, Config::of, Gpt2::new);
         }
     }
 }

@@ -1,29 +1,40 @@
 package org.nanodo.experimental;
 
-import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
-import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorVector;
+import org.bytedeco.pytorch.global.torch;
+import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.Safetensors;
+import org.nanodo.checkpoint.Slice;
+import org.nanodo.files.AtomicDirectory;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.files.Json;
 import org.nanodo.files.Manifest;
+import org.nanodo.model.DecoderModel;
 import org.nanodo.model.Init;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
+import org.nanodo.model.ModelUse;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Grad;
+import org.nanodo.runtime.Scope;
 
-/** Hugging Face's folders of GPT-2 and Llama models, OpenAI's and Meta's for example: config and parameters. */
+/** Reads and writes Hugging Face's model directories, which contain {@code config.json} and {@code model.safetensors}. */
 public final class HuggingFace {
     private static final String CONFIG = "config.json";
-    private static final String PARAMETERS = "model.safetensors";
+    private static final String PARAMETERS = ModelFiles.TENSORS + ".safetensors";
 
-    /** Stored, but no parameters: causal masks, RoPE's frequencies, a head that is the embedding again. */
+    /** Tensors that are not parameters: causal masks, RoPE's frequencies, a head that repeats the embedding. */
     private static final String NOT_PARAMETERS =
             ".*\\.attn\\.(masked_)?bias|.*\\.rotary_emb\\.inv_freq|lm_head\\.weight";
 
@@ -33,27 +44,25 @@ public final class HuggingFace {
      * Reads a GPT-2.
      *
      * @throws IllegalArgumentException if it computes something else than GPT-2 as OpenAI released it
-     * @throws CorruptFileException if the tensors are not those of the config
+     * @throws CorruptFileException if the tensors do not match the config
      */
     public static Gpt2 gpt2(Path directory, Device device) throws IOException {
-        Path file = directory.resolve(CONFIG);
-        Gpt2Config theirs = read(directory, Gpt2Config.class);
-        var config = new Gpt2.Config(theirs.sizes(file), theirs.epsilon());
+        var config = config(directory, HuggingFaceConfig.ForGpt2.class).ours(directory.resolve(CONFIG));
         return load(directory, device, source -> new Gpt2(config, device, source));
     }
 
     /**
      * Reads a Llama. Its L is the longest context that it was trained for, which costs nothing until it is used.
      *
-     * @throws IllegalArgumentException if it computes something else than {@link Llama}: if its RoPE is scaled, say
-     * @throws CorruptFileException if the tensors are not those of the config
+     * @throws IllegalArgumentException if it computes something else than {@link Llama}, for example with scaled RoPE
+     * @throws CorruptFileException if the tensors do not match the config
      */
     public static Llama llama(Path directory, Device device) throws IOException {
-        LlamaConfig config = read(directory, TheirLlama.class).ours(directory.resolve(CONFIG));
+        var config = config(directory, HuggingFaceConfig.ForLlama.class).ours(directory.resolve(CONFIG));
         return load(directory, device, source -> new Llama(config, device, source));
     }
 
-    private static <T> T read(Path directory, Class<T> type) throws IOException {
+    private static <T> T config(Path directory, Class<T> type) throws IOException {
         Manifest.verify(directory, Set.of(CONFIG, PARAMETERS));
         return Json.read(directory.resolve(CONFIG), type);
     }
@@ -63,68 +72,84 @@ public final class HuggingFace {
         Path path = directory.resolve(PARAMETERS);
         try (var file = Safetensors.open(path)) {
             M model = ModelFiles.load(file, path, create, device, name -> theirName(file.names(), name));
-            var others = new HashSet<>(file.names());
-            model.parameters().forEach(parameter -> others.remove(theirName(file.names(), parameter.name())));
-            others.removeIf(name -> name.matches(NOT_PARAMETERS));
-            if (!others.isEmpty()) {
+            var unused = new HashSet<>(file.names());
+            model.parameters().forEach(parameter -> unused.remove(theirName(file.names(), parameter.name())));
+            unused.removeIf(name -> name.matches(NOT_PARAMETERS));
+            if (!unused.isEmpty()) {
                 model.close();
-                throw new IllegalArgumentException(path + " has tensors that this model has no place for: " + others);
+                throw new IllegalArgumentException(path + " has tensors that this model does not have: " + unused);
             }
             return model;
         }
     }
 
-    /** Files of the model without its head lack the prefix; OpenAI's GPT-2 is one. */
+    /** Drops the prefix for files of a model without its head, such as OpenAI's GPT-2. */
     private static String theirName(Set<String> names, String ours) {
         return names.contains(ours) ? ours : ours.replaceFirst("^(transformer|model)\\.", "");
     }
 
-    /** What decides in Hugging Face's LlamaConfig what a Llama computes. What is absent has the default that it has there. */
-    @JsonIgnoreProperties(ignoreUnknown = true)
-    record TheirLlama(
-            @JsonProperty("model_type") String modelType,
-            @JsonProperty(value = "hidden_size", required = true) int D,
-            @JsonProperty(value = "num_attention_heads", required = true) int H,
-            @JsonProperty(value = "max_position_embeddings", required = true) int L,
-            @JsonProperty(value = "num_hidden_layers", required = true) int N,
-            @JsonProperty(value = "vocab_size", required = true) int V,
-            @JsonProperty(value = "intermediate_size", required = true) int F,
-            @JsonProperty("num_key_value_heads") Integer kvHeads,
-            @JsonProperty("head_dim") Integer Dh,
-            @JsonProperty("rope_theta") Double ropeTheta,
-            @JsonProperty("rope_scaling") Map<String, Object> ropeScaling,
-            @JsonProperty("rope_parameters") Rope rope,
-            @JsonProperty("rms_norm_eps") Double eps,
-            @JsonProperty("hidden_act") String activation,
-            @JsonProperty("attention_bias") Boolean attentionBias,
-            @JsonProperty("mlp_bias") Boolean mlpBias,
-            @JsonProperty("tie_word_embeddings") Boolean tied) {
-
-        /** Where newer versions write RoPE's theta and scaling. */
-        @JsonIgnoreProperties(ignoreUnknown = true)
-        record Rope(@JsonProperty("rope_theta") Double theta, @JsonProperty("rope_type") String type) {}
-
-        LlamaConfig ours(Path file) {
-            require("llama".equals(modelType), file, "model_type", modelType, "llama");
-            require(activation == null || activation.equals("silu"), file, "hidden_act", activation, "silu");
-            require(ropeScaling == null, file, "rope_scaling", ropeScaling, "none");
-            require(rope == null || "default".equals(rope.type), file, "rope_parameters", rope, "the default type");
-            require(Dh == null || (long) Dh * H == D, file, "head_dim", Dh, "hidden_size / num_attention_heads");
-            require(attentionBias == null || !attentionBias, file, "attention_bias", attentionBias, false);
-            require(mlpBias == null || !mlpBias, file, "mlp_bias", mlpBias, false);
-            return new LlamaConfig(
-                    new TransformerConfig(D, H, L, N, V, F, null, null),
-                    kvHeads == null ? H : kvHeads,
-                    rope != null && rope.theta != null ? rope.theta : ropeTheta,
-                    eps == null ? 1e-6 : eps,
-                    tied);
+    /**
+     * Writes a new directory with the default model as a GPT-2 whose biases are zero. Its config contains this library's
+     * epsilon, 1e-6, so that Hugging Face's GPT2LMHeadModel computes the same logits.
+     */
+    public static void saveGpt2(DecoderModel model, Path directory) throws IOException {
+        try (var use = ModelUse.inference(model.parameters());
+                var scope = Scope.open();
+                var off = Grad.off()) {
+            AtomicDirectory.create(
+                    directory,
+                    new Contents()
+                            .json(CONFIG, gpt2Config(model.config()))
+                            .tensors(ModelFiles.TENSORS, Slice.all(gpt2Tensors(model))));
         }
+    }
 
-        private static void require(boolean holds, Path file, String field, Object value, Object wanted) {
-            if (!holds) {
-                throw new IllegalArgumentException(
-                        file + " has " + field + " " + value + ", this library computes " + wanted + " only");
+    /** BOS and EOS are null because the defaults are ids of OpenAI's vocabulary. */
+    private static ObjectNode gpt2Config(TransformerConfig ours) {
+        return Json.read(
+                """
+                {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2",
+                 "n_embd": %s, "n_head": %s, "n_positions": %s, "n_layer": %s, "vocab_size": %s, "n_inner": %s,
+                 "activation_function": "gelu_new", "layer_norm_epsilon": %s, "tie_word_embeddings": true,
+                 "attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0,
+                 "bos_token_id": null, "eos_token_id": null, "torch_dtype": "float32"}"""
+                        .formatted(
+                                ours.D(),
+                                ours.H(),
+                                ours.L(),
+                                ours.N(),
+                                ours.V(),
+                                ours.F(),
+                                DecoderModel.LAYER_NORM_EPS),
+                ObjectNode.class);
+    }
+
+    private static Map<String, Tensor> gpt2Tensors(DecoderModel model) {
+        var ours = new HashMap<String, Tensor>();
+        model.parameters().forEach(p -> ours.put(p.name(), p.tensor().detach()));
+        var theirs = new LinkedHashMap<String, Tensor>();
+        theirs.put("transformer.wte.weight", ours.get("embed"));
+        theirs.put("transformer.wpe.weight", ours.get("pos_embed"));
+        for (int i = 0; i < model.config().N(); i++) {
+            String from = "blocks." + i + ".";
+            String to = "transformer.h." + i + ".";
+            var queryKeyValue = new TensorVector();
+            for (String name : new String[] {"query", "key", "value"}) {
+                queryKeyValue.push_back(ours.get(from + name).flatten(1, 2));
             }
+            putLayer(theirs, to + "ln_1", ours.get(from + "norm1"));
+            putLayer(theirs, to + "attn.c_attn", torch.cat(queryKeyValue, 1));
+            putLayer(theirs, to + "attn.c_proj", ours.get(from + "attn_out").flatten(0, 1));
+            putLayer(theirs, to + "ln_2", ours.get(from + "norm2"));
+            putLayer(theirs, to + "mlp.c_fc", ours.get(from + "mlp_in"));
+            putLayer(theirs, to + "mlp.c_proj", ours.get(from + "mlp_out"));
         }
+        putLayer(theirs, "transformer.ln_f", ours.get("out_norm"));
+        return theirs;
+    }
+
+    private static void putLayer(Map<String, Tensor> tensors, String layer, Tensor weight) {
+        tensors.put(layer + ".weight", weight);
+        tensors.put(layer + ".bias", weight.new_zeros(weight.size(-1)));
     }
 }

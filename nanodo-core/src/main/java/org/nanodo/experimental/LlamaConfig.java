@@ -4,13 +4,12 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import org.nanodo.model.TransformerConfig;
 
 /**
- * What a Llama is made of. A letter more in names of tensors: K, the heads of keys and values.
+ * The config of a {@link Llama}. Names of its tensors use one more letter: K, the number of key and value heads.
  *
- * @param kvHeads heads of keys and values; divides H; null for one to four heads of queries, as Llama 3 has, where 4
- *     divides H, otherwise for H
- * @param ropeTheta base of the rotary positions' wavelengths; null for 10,000
- * @param eps added to the mean square by which is normalised; null for 1e-5
- * @param tied whether the head multiplies with the input embedding, or has a parameter of its own; null for the latter
+ * @param kvHeads number of key and value heads; divides H; null for {@link #defaultKvHeads}
+ * @param ropeTheta base of the rotary positions' wavelengths; null for {@link #ROPE_THETA}
+ * @param eps what RMSNorm adds to the mean square; null for {@link #EPS}
+ * @param tied whether the head multiplies with the input embedding instead of a parameter of its own; null for false
  */
 public record LlamaConfig(
         @JsonProperty(required = true) TransformerConfig sizes,
@@ -18,29 +17,37 @@ public record LlamaConfig(
         Double ropeTheta,
         Double eps,
         Boolean tied) {
+    public static final double ROPE_THETA = 10_000;
+    public static final double EPS = 1e-5;
+
     public LlamaConfig {
         int H = sizes.H();
-        kvHeads = kvHeads == null ? H % 4 == 0 ? H / 4 : H : kvHeads;
-        ropeTheta = ropeTheta == null ? 10_000 : ropeTheta;
-        eps = eps == null ? 1e-5 : eps;
+        kvHeads = kvHeads == null ? defaultKvHeads(H) : kvHeads;
+        ropeTheta = ropeTheta == null ? ROPE_THETA : ropeTheta;
+        eps = eps == null ? EPS : eps;
         tied = tied != null && tied;
         if (kvHeads <= 0 || H % kvHeads != 0) {
-            throw new IllegalArgumentException(
-                    "kvHeads is " + kvHeads + ", it has to divide H=" + H + ": each serves as many heads of queries");
+            throw new IllegalArgumentException("kvHeads is " + kvHeads + ", it must divide H=" + H
+                    + ": each key and value head serves the same number of query heads");
         }
         if (sizes.Dh() % 2 != 0) {
             throw new IllegalArgumentException(
-                    "A head of D/H=" + sizes.Dh() + " numbers cannot be turned pair by pair: it has to be even");
+                    "The head width D/H=" + sizes.Dh() + " must be even: rotary positions rotate pairs of numbers");
         }
         if (!(ropeTheta > 0 && eps > 0)) {
             throw new IllegalArgumentException(
-                    "ropeTheta and eps have to be positive, they are " + ropeTheta + " and " + eps);
+                    "ropeTheta and eps must be positive, they are " + ropeTheta + " and " + eps);
         }
     }
 
-    /** The usual of these sizes. */
+    /** Returns one key and value head for four query heads, as in Llama 3, if 4 divides H, otherwise H. */
+    public static int defaultKvHeads(int H) {
+        return H % 4 == 0 ? H / 4 : H;
+    }
+
+    /** Returns the default config for the given sizes. */
     public static LlamaConfig of(TransformerConfig sizes) {
-        return new LlamaConfig(sizes, null, null, null, null);
+        return new LlamaConfig(sizes, defaultKvHeads(sizes.H()), ROPE_THETA, EPS, false);
     }
 
     public LlamaConfig kvHeads(int kvHeads) {

@@ -1,4 +1,5 @@
 /**
- * Other models, Llama and the original GPT-2, and the files of Hugging Face. Nothing imports this package, which may be deleted.
+ * Other models, {@link org.nanodo.experimental.Llama} and the original {@link org.nanodo.experimental.Gpt2}, and Hugging Face's files.
+ * No other package imports this one, which may be deleted.
  */
 package org.nanodo.experimental;

@@ -2,43 +2,30 @@ package org.nanodo.model;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Collections;
-import java.util.List;
+import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 
-/** Transformer decoder-only model: NanoDO's, with learned positions, tied embeddings and no biases. */
-public final class DecoderModel implements LanguageModel {
+/** NanoDO's decoder-only Transformer, with learned positions, tied embeddings and no biases. */
+public final class DecoderModel extends BaseModel {
     public static final String NAME = "nanodo";
     public static final double LAYER_NORM_EPS = 1e-6; // flax's
 
-    private final TransformerConfig config;
-    private final Device device;
-    private final List<Parameter> parameters = new ArrayList<>();
-    private final List<Block> blocks = new ArrayList<>();
     private final Parameter embed_VxD;
     private final Parameter positions_LxD;
     private final Parameter outNorm_D;
 
     DecoderModel(TransformerConfig config, Device device, Init.Source source) {
-        this.config = config;
-        this.device = device;
-        embed_VxD = parameter(source, "embed", Init.normal(config.D()), config.V(), config.D());
-        positions_LxD = parameter(source, "pos_embed", Init.normal(config.D()), config.L(), config.D());
-        for (int i = 0; i < config.N(); i++) {
-            blocks.add(new Block(source, "blocks." + i + "."));
-        }
-        outNorm_D = parameter(source, "out_norm", Init.ones(), config.D());
+        super(new ModelSpec(NAME, config), config, device, source);
+        embed_VxD = parameter("embed", Init.normal(config.D()), config.V(), config.D());
+        positions_LxD = parameter("pos_embed", Init.normal(config.D()), config.L(), config.D());
+        addBlocks(i -> new Block("blocks." + i + "."));
+        outNorm_D = parameter("out_norm", Init.ones(), config.D());
     }
 
-    /**
-     * A new model on the CPU. The same seed gives the same parameters on every device. Each comes into being when it is first
-     * used.
-     */
+    /** Creates a new model on the CPU. The same seed gives the same parameters on every device. */
     public static DecoderModel create(TransformerConfig config, long seed) {
         return create(config, seed, Device.cpu());
     }
@@ -47,7 +34,7 @@ public final class DecoderModel implements LanguageModel {
         return new DecoderModel(config, device, Init.seeded(seed, device));
     }
 
-    /** Reads what {@link #save} wrote, or a checkpoint's folder, onto the CPU. */
+    /** Reads a model that {@link #save} wrote, or one from a checkpoint's directory, onto the CPU. */
     public static DecoderModel load(Path directory) throws IOException {
         return load(directory, Device.cpu());
     }
@@ -72,9 +59,8 @@ public final class DecoderModel implements LanguageModel {
         return embed_VxD; // tied
     }
 
-    /** One pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
-    private final class Block implements LanguageModel.Block {
-        private final List<Parameter> own;
+    /** A pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
+    private final class Block extends BaseModel.Block {
         private final Parameter norm1_D;
         private final Parameter query_DxHxDh;
         private final Parameter key_DxHxDh;
@@ -84,26 +70,19 @@ public final class DecoderModel implements LanguageModel {
         private final Parameter up_DxF;
         private final Parameter down_FxD;
 
-        Block(Init.Source source, String name) {
+        Block(String name) {
             long D = config.D();
             long H = config.H();
             long Dh = config.Dh();
             long F = config.F();
-            int before = parameters.size();
-            norm1_D = parameter(source, name + "norm1", Init.ones(), D);
-            query_DxHxDh = kernel(source, name + "query", Init.xavierUniform(D, D), D, H, Dh);
-            key_DxHxDh = kernel(source, name + "key", Init.xavierUniform(D, D), D, H, Dh);
-            value_DxHxDh = kernel(source, name + "value", Init.xavierUniform(D, D), D, H, Dh);
-            out_HxDhxD = kernel(source, name + "attn_out", Init.xavierUniform(D, D), H, Dh, D);
-            norm2_D = parameter(source, name + "norm2", Init.ones(), D);
-            up_DxF = kernel(source, name + "mlp_in", Init.xavierUniform(D, F), D, F);
-            down_FxD = kernel(source, name + "mlp_out", Init.xavierUniform(F, D), F, D);
-            own = List.copyOf(parameters.subList(before, parameters.size()));
-        }
-
-        @Override
-        public List<Parameter> parameters() {
-            return own;
+            norm1_D = parameter(name + "norm1", Init.ones(), D);
+            query_DxHxDh = kernel(name + "query", Init.xavierUniform(D, D), D, H, Dh);
+            key_DxHxDh = kernel(name + "key", Init.xavierUniform(D, D), D, H, Dh);
+            value_DxHxDh = kernel(name + "value", Init.xavierUniform(D, D), D, H, Dh);
+            out_HxDhxD = kernel(name + "attn_out", Init.xavierUniform(D, D), H, Dh, D);
+            norm2_D = parameter(name + "norm2", Init.ones(), D);
+            up_DxF = kernel(name + "mlp_in", Init.xavierUniform(D, F), D, F);
+            down_FxD = kernel(name + "mlp_out", Init.xavierUniform(F, D), F, D);
         }
 
         @Override
@@ -151,62 +130,10 @@ public final class DecoderModel implements LanguageModel {
                 .to(config.dtype().scalarType());
     }
 
-    /** One that is read in float32. */
-    private Parameter parameter(Init.Source source, String name, Init init, long... shape) {
-        return parameter(source, name, Dtype.FLOAT32, init, shape);
-    }
-
-    /** One that is read in the type of the computation. */
-    private Parameter kernel(Init.Source source, String name, Init init, long... shape) {
-        return parameter(source, name, config.dtype(), init, shape);
-    }
-
-    private Parameter parameter(Init.Source source, String name, Dtype dtype, Init init, long... shape) {
-        var parameter = new Parameter(name, shape, dtype, () -> source.get(name, init, shape));
-        parameters.add(parameter);
-        return parameter;
-    }
-
-    @Override
-    public TransformerConfig config() {
-        return config;
-    }
-
-    @Override
-    public ModelSpec spec() {
-        return new ModelSpec(NAME, config);
-    }
-
-    @Override
-    public Device device() {
-        return device;
-    }
-
-    @Override
-    public List<Parameter> parameters() {
-        return Collections.unmodifiableList(parameters);
-    }
-
-    @Override
-    public List<? extends LanguageModel.Block> blocks() {
-        return Collections.unmodifiableList(blocks);
-    }
-
-    /** Makes it by name. */
-    static final class Factory implements ModelFactory {
-        @Override
-        public String name() {
-            return NAME;
-        }
-
-        @Override
-        public LanguageModel create(TransformerConfig sizes, Device device, Init.Source parameters) {
-            return new DecoderModel(sizes, device, parameters);
-        }
-
-        @Override
-        public LanguageModel create(String config, Device device, Init.Source parameters) {
-            return create(TransformerConfig.fromJson(config), device, parameters);
+    /** Creates this model by name. */
+    static final class Factory extends BaseModel.Factory<TransformerConfig> {
+        Factory() {
+            super(NAME, TransformerConfig.class, Function.identity(), DecoderModel::new);
         }
     }
 }

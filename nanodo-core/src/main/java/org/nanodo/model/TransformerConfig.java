@@ -1,21 +1,20 @@
 package org.nanodo.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
-import org.nanodo.files.Json;
 import org.nanodo.runtime.Dtype;
 
 /**
- * Sizes of a decoder-only Transformer. The letters name tensor dimensions all over the code: {@code x_BxLxD} is a batch of
- * B rows of L positions of D numbers. Dh = D / H.
+ * The sizes of a decoder-only Transformer. The letters name tensor dimensions throughout the code: {@code x_BxLxD} is a batch
+ * of B rows of L positions of D numbers. Dh = D / H.
  *
  * @param D model width
- * @param H attention heads; divides D
- * @param L context length: the most positions a row may have
- * @param N blocks
+ * @param H number of attention heads; divides D
+ * @param L context length: the largest number of positions in a row
+ * @param N number of blocks
  * @param V vocabulary size
  * @param F feed-forward width
- * @param dtype type of the computation, null for float32; parameters are float32
- * @param remat recompute each block in the backward pass instead of keeping its activations; null for false
+ * @param dtype type of the computation, null for float32; parameters are always float32
+ * @param remat whether to recompute each block in the backward pass instead of keeping its activations; null for false
  */
 public record TransformerConfig(
         @JsonProperty(required = true) int D,
@@ -42,28 +41,19 @@ public record TransformerConfig(
         remat = remat != null && remat;
     }
 
-    /** NanoDO's default sizes, D=512 H=8 L=512 N=6 F=2048, in float32, for a vocabulary yet to be named. */
+    /** Returns a builder with NanoDO's sizes, D=512 H=8 L=512 N=6 F=2048, in float32; V must be set. */
     public static Builder builder() {
         return new Builder();
     }
 
-    /** Width of one head. */
+    /** Returns the width of a head. */
     public int Dh() {
         return D / H;
     }
 
-    public String toJson() {
-        return Json.write(this);
-    }
-
-    /** @throws IllegalArgumentException if a size is missing, unknown or invalid */
-    public static TransformerConfig fromJson(String json) {
-        return Json.read(json, TransformerConfig.class);
-    }
-
     private static void checkPositive(String name, int value) {
         if (value <= 0) {
-            throw new IllegalArgumentException(name + " is " + value + ", it has to be positive");
+            throw new IllegalArgumentException(name + " is " + value + ", it must be positive");
         }
     }
 

@@ -26,7 +26,6 @@ import org.nanodo.optim.Optimizer;
 import org.nanodo.optim.Schedule;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.source.TextSource;
 import org.nanodo.train.Trainer;
@@ -63,7 +62,14 @@ class FsdpCheckpointTest {
 
     /** No part divides among two or four. */
     private static TransformerConfig config(int D) {
-        return new TransformerConfig(D, 5, 16, 3, 259, 2 * D + 1, Dtype.FLOAT32, false);
+        return TransformerConfig.builder()
+                .D(D)
+                .H(5)
+                .L(16)
+                .N(3)
+                .V(259)
+                .F(2 * D + 1)
+                .build();
     }
 
     /** Resumes and goes on to a step; one rank alone does so without sharding. Args: folder, steps, whether matrices' rule. */

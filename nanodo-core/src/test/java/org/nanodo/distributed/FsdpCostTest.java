@@ -19,7 +19,6 @@ import org.nanodo.optim.AdamW;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
@@ -35,7 +34,7 @@ class FsdpCostTest {
 
     /** Blocks of 27 MiB each, next to which everything else is small. */
     private static final TransformerConfig CONFIG =
-            new TransformerConfig(768, 12, 16, 4, 259, 3072, Dtype.FLOAT32, false);
+            TransformerConfig.builder().D(768).H(12).L(16).N(4).V(259).F(3072).build();
 
     private static Batch batch(int L) {
         return Batch.of(L, new int[L], L);
@@ -114,7 +113,14 @@ class FsdpCostTest {
 
         /** Buffers of the transport, threads and kernels' workspaces come with the first use. */
         private static void warmUp(Collectives ranks) {
-            var small = new TransformerConfig(64, 8, 16, 2, 259, 256, Dtype.FLOAT32, false);
+            var small = TransformerConfig.builder()
+                    .D(64)
+                    .H(8)
+                    .L(16)
+                    .N(2)
+                    .V(259)
+                    .F(256)
+                    .build();
             try (var model = DecoderModel.create(small, 1);
                     var fsdp = Fsdp.of(ranks).shard(model);
                     var optimizer = AdamW.with().start(fsdp.parameters())) {

@@ -16,7 +16,6 @@ import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.source.TextSource;
 import org.nanodo.train.DivergedException;
 import org.nanodo.train.Loss;
@@ -26,7 +25,8 @@ import org.nanodo.train.TrainerBuilder;
 /** No rank goes on without the others. */
 @Tag("slow")
 class FsdpFaultTest {
-    private static final TransformerConfig CONFIG = new TransformerConfig(32, 4, 16, 2, 259, 64, Dtype.FLOAT32, false);
+    private static final TransformerConfig CONFIG =
+            TransformerConfig.builder().D(32).H(4).L(16).N(2).V(259).F(64).build();
 
     private static TrainerBuilder trainer(DecoderModel model, Fsdp fsdp) {
         return Trainer.of(model)

@@ -63,12 +63,21 @@ class FsdpTest {
 
     /** No size divides among 2, 3 or 4 ranks. */
     private static TransformerConfig uneven(Dtype dtype, boolean remat) {
-        return new TransformerConfig(35, 5, L, 3, 259, 51, dtype, remat);
+        return TransformerConfig.builder()
+                .D(35)
+                .H(5)
+                .L(L)
+                .N(3)
+                .V(259)
+                .F(51)
+                .dtype(dtype)
+                .remat(remat)
+                .build();
     }
 
     /** Of several blocks, on which some ranks have no part of a parameter, since there are more ranks than elements. */
     private static TransformerConfig tiny() {
-        return new TransformerConfig(3, 1, L, 2, 259, 5, Dtype.FLOAT32, false);
+        return TransformerConfig.builder().D(3).H(1).L(L).N(2).V(259).F(5).build();
     }
 
     /** Compares this rank's part of everything with the same computed whole in one process, this one. */
@@ -132,11 +141,26 @@ class FsdpTest {
          */
         private static void checkOtherModels(Collectives ranks) throws Exception {
             for (String kind : ModelFactory.names()) {
-                var config = new TransformerConfig(32, 8, L, 2, 259, 50, Dtype.FLOAT32, false);
+                var config = TransformerConfig.builder()
+                        .D(32)
+                        .H(8)
+                        .L(L)
+                        .N(2)
+                        .V(259)
+                        .F(50)
+                        .build();
                 var parity = new Parity(ranks, kind, config, o -> o, 1);
                 parity.initialValues();
                 parity.gradients(1e-5);
-                config = new TransformerConfig(32, 8, L, 2, 259, 50, Dtype.BFLOAT16, false);
+                config = TransformerConfig.builder()
+                        .D(32)
+                        .H(8)
+                        .L(L)
+                        .N(2)
+                        .V(259)
+                        .F(50)
+                        .dtype(Dtype.BFLOAT16)
+                        .build();
                 new Parity(ranks, kind, config, o -> o, 1).gradients(BFLOAT16_TOLERANCE);
                 new Parity(ranks, kind, config, o -> o, 1).unrounded();
             }

@@ -18,7 +18,6 @@ import org.nanodo.model.TransformerConfig;
 import org.nanodo.optim.AdamW;
 import org.nanodo.optim.Schedule;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.source.TextSource;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
@@ -57,7 +56,16 @@ class MetricsParityTest {
 
         /** No size divides among the ranks. */
         private static DecoderModel model() {
-            return DecoderModel.create(new TransformerConfig(9, 3, 12, 2, 259, 11, Dtype.FLOAT32, false), 7);
+            return DecoderModel.create(
+                    TransformerConfig.builder()
+                            .D(9)
+                            .H(3)
+                            .L(12)
+                            .N(2)
+                            .V(259)
+                            .F(11)
+                            .build(),
+                    7);
         }
 
         private static List<Metrics> train(LanguageModel model, UnaryOperator<TrainerBuilder> engine) throws Exception {

@@ -11,6 +11,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.Golden;
 import org.nanodo.data.Batch;
+import org.nanodo.files.Json;
 import org.nanodo.model.Attention;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
@@ -92,7 +93,7 @@ class LlamaTest {
 
     @Test
     void isMadeOfItsJson() {
-        String json = "{\"sizes\":" + SIZES.toJson() + ",\"kvHeads\":4,\"tied\":true}";
+        String json = "{\"sizes\":" + Json.write(SIZES) + ",\"kvHeads\":4,\"tied\":true}";
         ModelFactory factory = ModelFactory.named("llama");
         try (LanguageModel model = factory.create(json, 1, Device.cpu());
                 var same = Llama.create(LlamaConfig.of(SIZES).kvHeads(4).tied(true), 1)) {
@@ -111,10 +112,17 @@ class LlamaTest {
     @Test
     void whatCannotBeIsNamed() {
         assertThatThrownBy(() -> LlamaConfig.of(SIZES).kvHeads(3))
-                .hasMessageContaining("kvHeads is 3, it has to divide H=8");
+                .hasMessageContaining("kvHeads is 3, it must divide H=8");
         assertThatThrownBy(() -> LlamaConfig.of(SIZES).kvHeads(0)).hasMessageContaining("kvHeads is 0");
-        assertThatThrownBy(() -> LlamaConfig.of(SIZES).ropeTheta(-1)).hasMessageContaining("have to be positive");
-        assertThatThrownBy(() -> LlamaConfig.of(new TransformerConfig(35, 5, 12, 2, 50, 48, null, null)))
+        assertThatThrownBy(() -> LlamaConfig.of(SIZES).ropeTheta(-1)).hasMessageContaining("must be positive");
+        assertThatThrownBy(() -> LlamaConfig.of(TransformerConfig.builder()
+                        .D(35)
+                        .H(5)
+                        .L(12)
+                        .N(2)
+                        .V(50)
+                        .F(48)
+                        .build()))
                 .hasMessageContaining("D/H=7")
                 .hasMessageContaining("even");
     }

@@ -32,7 +32,15 @@ class CachedDecoderTest {
     @MethodSource("modelsAndTypes")
     void rowsOfDifferentLengthsEqualTheFullForwardPassWithinAndBeyondTheCapacity(String kind, Dtype dtype) {
         double tolerance = dtype == Dtype.FLOAT32 ? 2e-6 : 3e-2;
-        var config = new TransformerConfig(32, 8, 16, 3, 50, 64, dtype, false);
+        var config = TransformerConfig.builder()
+                .D(32)
+                .H(8)
+                .L(16)
+                .N(3)
+                .V(50)
+                .F(64)
+                .dtype(dtype)
+                .build();
         int[][] rows = randomRows(4, 30);
         int[] lengths = {1, 7, 4, 7};
         try (var model = ModelFactory.named(kind).create(config, 1, Device.cpu());

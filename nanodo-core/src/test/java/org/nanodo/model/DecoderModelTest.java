@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.checkpoint.Safetensors;
 import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Json;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Grad;
@@ -86,7 +87,16 @@ class DecoderModelTest {
                 .F(1024)
                 .build();
         try (var large = DecoderModel.create(wide, 1);
-                var deeper = DecoderModel.create(new TransformerConfig(256, 4, 64, 2, 500, 1024, null, false), 1);
+                var deeper = DecoderModel.create(
+                        TransformerConfig.builder()
+                                .D(256)
+                                .H(4)
+                                .L(64)
+                                .N(2)
+                                .V(500)
+                                .F(1024)
+                                .build(),
+                        1);
                 var other = DecoderModel.create(wide, 2)) {
             Tensor embed = parameter(large, "embed");
             assertThat(embed.std().item_double()).isCloseTo(1 / Math.sqrt(256), within(1e-3));
@@ -158,7 +168,7 @@ class DecoderModelTest {
                 .hasMessageContaining("model.safetensors")
                 .hasMessageContaining("truncated");
         Files.write(saved.resolve("model.safetensors"), whole);
-        Files.writeString(saved.resolve("config.json"), CONFIG.toJson().replace("50", "60"));
+        Files.writeString(saved.resolve("config.json"), Json.write(CONFIG).replace("50", "60"));
         assertThatThrownBy(() -> DecoderModel.load(saved))
                 .isInstanceOf(CorruptFileException.class)
                 .hasMessageContaining("config.json");
@@ -190,7 +200,15 @@ class DecoderModelTest {
 
     @Test
     void bfloat16ComputesInBfloat16OverFloat32Parameters() {
-        TransformerConfig half = new TransformerConfig(32, 4, 12, 2, 50, 64, Dtype.BFLOAT16, false);
+        TransformerConfig half = TransformerConfig.builder()
+                .D(32)
+                .H(4)
+                .L(12)
+                .N(2)
+                .V(50)
+                .F(64)
+                .dtype(Dtype.BFLOAT16)
+                .build();
         try (var lowPrecision = DecoderModel.create(half, 1)) {
             Tensor logits = model.forward(ids(TOKENS));
             Tensor rounded = lowPrecision.forward(ids(TOKENS));

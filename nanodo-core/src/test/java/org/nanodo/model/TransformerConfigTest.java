@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.nanodo.files.Json;
 import org.nanodo.runtime.Dtype;
 
 class TransformerConfigTest {
@@ -22,9 +23,9 @@ class TransformerConfigTest {
 
     @Test
     void jsonBothWays() {
-        assertThat(CONFIG.toJson()).contains("\"D\" : 64").contains("\"dtype\" : \"bfloat16\"");
-        assertThat(TransformerConfig.fromJson(CONFIG.toJson())).isEqualTo(CONFIG);
-        assertThat(TransformerConfig.fromJson("{\"D\":8,\"H\":2,\"L\":4,\"N\":1,\"V\":10,\"F\":16}")
+        assertThat(Json.write(CONFIG)).contains("\"D\" : 64").contains("\"dtype\" : \"bfloat16\"");
+        assertThat(Json.read(Json.write(CONFIG), TransformerConfig.class)).isEqualTo(CONFIG);
+        assertThat(Json.read("{\"D\":8,\"H\":2,\"L\":4,\"N\":1,\"V\":10,\"F\":16}", TransformerConfig.class)
                         .dtype())
                 .isEqualTo(Dtype.FLOAT32);
     }
@@ -42,7 +43,7 @@ class TransformerConfigTest {
                 "D=8|Not a valid TransformerConfig",
             })
     void badJsonIsNamed(String json, String message) {
-        assertThatThrownBy(() -> TransformerConfig.fromJson(json))
+        assertThatThrownBy(() -> Json.read(json, TransformerConfig.class))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining(message);
     }

@@ -181,7 +181,14 @@ class OptimizerTest {
     /** The statement of NanoDO's own test: a tenfold update for kernels, and for nothing else. */
     @Test
     void multipliersAsInNanodo() {
-        var config = new TransformerConfig(128, 16, 256, 4, 1024, 16, Dtype.FLOAT32, false);
+        var config = TransformerConfig.builder()
+                .D(128)
+                .H(16)
+                .L(256)
+                .N(4)
+                .V(1024)
+                .F(16)
+                .build();
         try (var model = DecoderModel.create(config, 42);
                 var scope = Scope.open();
                 var state = AdamW.with()

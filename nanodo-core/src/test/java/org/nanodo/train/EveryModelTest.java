@@ -21,6 +21,7 @@ import org.nanodo.Golden;
 import org.nanodo.TinyRun;
 import org.nanodo.data.Batch;
 import org.nanodo.files.CorruptFileException;
+import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
@@ -40,7 +41,16 @@ class EveryModelTest {
     Path folder;
 
     private static TransformerConfig config(Dtype dtype, boolean remat) {
-        return new TransformerConfig(32, 8, 24, 2, 259, 64, dtype, remat);
+        return TransformerConfig.builder()
+                .D(32)
+                .H(8)
+                .L(24)
+                .N(2)
+                .V(259)
+                .F(64)
+                .dtype(dtype)
+                .remat(remat)
+                .build();
     }
 
     private static LanguageModel create(String kind) {
@@ -79,7 +89,10 @@ class EveryModelTest {
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void positionsMatter(String kind) {
-        try (var model = create(kind, new TransformerConfig(32, 8, 24, 1, 259, 64, null, null), 1)) {
+        try (var model = create(
+                kind,
+                TransformerConfig.builder().D(32).H(8).L(24).N(1).V(259).F(64).build(),
+                1)) {
             assertThat(model.logProbs(5, 6, 7, 8)[2]).isNotCloseTo(model.logProbs(6, 5, 7, 8)[2], within(1e-5));
         }
     }
@@ -277,7 +290,18 @@ class EveryModelTest {
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void parametersDependOnSeedAndNameAlone(String kind) {
         try (var model = create(kind);
-                var deeper = create(kind, new TransformerConfig(32, 8, 24, 2, 259, 64, null, true), 1);
+                var deeper = create(
+                        kind,
+                        TransformerConfig.builder()
+                                .D(32)
+                                .H(8)
+                                .L(24)
+                                .N(2)
+                                .V(259)
+                                .F(64)
+                                .remat(true)
+                                .build(),
+                        1);
                 var other = create(kind, config(Dtype.FLOAT32, false), 2)) {
             Map<String, Tensor> last = TinyRun.parameters(other);
             Map<String, Tensor> same = TinyRun.parameters(deeper); // asked for in another order
@@ -296,7 +320,7 @@ class EveryModelTest {
         try (var model = create("nanodo")) {
             model.save(saved);
             Files.delete(saved.resolve("manifest.json"));
-            Files.writeString(saved.resolve("config.json"), model.config().toJson());
+            Files.writeString(saved.resolve("config.json"), Json.write(model.config()));
             try (var loaded = LanguageModel.load(saved)) {
                 assertThat(loaded).isInstanceOf(DecoderModel.class);
                 assertThat(loaded.logProbs(TOKENS)).isEqualTo(model.logProbs(TOKENS));

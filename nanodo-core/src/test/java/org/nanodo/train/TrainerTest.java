@@ -34,7 +34,6 @@ import org.nanodo.optim.AdamW;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.optim.Schedule;
 import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.source.TextSource;
 import org.nanodo.tokenizer.Tokenizer;
@@ -477,7 +476,8 @@ class TrainerTest {
                 var trainer = builder(model, 2).checkpoints(workdir).build()) {
             assertThatThrownBy(trainer::run).hasMessageContaining("call resume()");
         }
-        var other = new TransformerConfig(32, 2, 24, 2, 259, 64, Dtype.FLOAT32, false);
+        var other =
+                TransformerConfig.builder().D(32).H(2).L(24).N(2).V(259).F(64).build();
         try (var model = DecoderModel.create(other, 1);
                 var trainer = builder(model, 2).checkpoints(workdir).build()) {
             assertThatThrownBy(trainer::resume)

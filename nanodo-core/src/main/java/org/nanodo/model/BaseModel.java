@@ -1,0 +1,134 @@
+package org.nanodo.model;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.function.Function;
+import java.util.function.IntFunction;
+import org.nanodo.files.Json;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Dtype;
+
+/**
+ * A base class for models: it registers parameters and blocks in the order of their creation, as PyTorch's {@code nn.Module}
+ * does, so that a subclass contains only its parameters and its algebra. {@link DecoderModel} is an example.
+ */
+public abstract class BaseModel implements LanguageModel {
+    protected final TransformerConfig config;
+    protected final Device device;
+    private final ModelSpec spec;
+    private final Init.Source source;
+    private final List<Parameter> parameters = new ArrayList<>();
+    private final List<Block> blocks = new ArrayList<>();
+
+    /** @param source provides each parameter's values when the parameter is first used */
+    protected BaseModel(ModelSpec spec, TransformerConfig config, Device device, Init.Source source) {
+        this.spec = spec;
+        this.config = config;
+        this.device = device;
+        this.source = source;
+    }
+
+    /** Adds a parameter that is read in float32. */
+    protected final Parameter parameter(String name, Init init, long... shape) {
+        return parameter(name, Dtype.FLOAT32, init, shape);
+    }
+
+    /** Adds a parameter that is only read as {@code as(config.dtype())}, in the type of the computation. */
+    protected final Parameter kernel(String name, Init init, long... shape) {
+        return parameter(name, config.dtype(), init, shape);
+    }
+
+    private Parameter parameter(String name, Dtype dtype, Init init, long... shape) {
+        var parameter = new Parameter(name, shape, dtype, () -> source.get(name, init, shape));
+        parameters.add(parameter);
+        return parameter;
+    }
+
+    /** Adds blocks 0 to N - 1; the parameters that each one's constructor adds are that block's own. */
+    protected final void addBlocks(IntFunction<? extends Block> constructor) {
+        for (int i = 0; i < config.N(); i++) {
+            int first = parameters.size();
+            Block block = constructor.apply(i);
+            block.own = List.copyOf(parameters.subList(first, parameters.size()));
+            blocks.add(block);
+        }
+    }
+
+    /** A block whose parameters {@link #addBlocks} collects. */
+    protected abstract static class Block implements LanguageModel.Block {
+        private List<Parameter> own;
+
+        @Override
+        public final List<Parameter> parameters() {
+            return own;
+        }
+    }
+
+    @Override
+    public final TransformerConfig config() {
+        return config;
+    }
+
+    @Override
+    public final ModelSpec spec() {
+        return spec;
+    }
+
+    @Override
+    public final Device device() {
+        return device;
+    }
+
+    @Override
+    public final List<Parameter> parameters() {
+        return Collections.unmodifiableList(parameters);
+    }
+
+    @Override
+    public final List<? extends LanguageModel.Block> blocks() {
+        return Collections.unmodifiableList(blocks);
+    }
+
+    /**
+     * Creates models of one kind by name. A subclass is public and has a public constructor without parameters.
+     *
+     * @param <C> the model's config
+     */
+    public abstract static class Factory<C> implements ModelFactory {
+        private final String name;
+        private final Class<C> type;
+        private final Function<TransformerConfig, C> defaults;
+        private final Constructor<C> constructor;
+
+        /** A model's constructor. */
+        @FunctionalInterface
+        public interface Constructor<C> {
+            LanguageModel create(C config, Device device, Init.Source source);
+        }
+
+        /** @param defaults returns the config for given sizes with the defaults of this kind of model */
+        protected Factory(
+                String name, Class<C> type, Function<TransformerConfig, C> defaults, Constructor<C> constructor) {
+            this.name = name;
+            this.type = type;
+            this.defaults = defaults;
+            this.constructor = constructor;
+        }
+
+        @Override
+        public final String name() {
+            return name;
+        }
+
+        @Override
+        public final LanguageModel create(TransformerConfig sizes, Device device, Init.Source source) {
+            return constructor.create(defaults.apply(sizes), device, source);
+        }
+
+        @Override
+        public final LanguageModel create(String config, Device device, Init.Source source) {
+            return constructor.create(Json.read(config, type), device, source);
+        }
+    }
+}
