@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Random;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.files.CorruptFileException;
@@ -25,6 +26,7 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /** Whatever the bytes are, a file is read or a CorruptFileException says why not, with memory in proportion to the file. */
+@Tag("slow")
 class SafetensorsFuzzTest {
     private static final int CASES = 100_000;
     private static final String[] PIECES = {

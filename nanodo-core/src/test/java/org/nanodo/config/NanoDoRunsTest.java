@@ -201,6 +201,7 @@ class NanoDoRunsTest {
 
     /** In bfloat16 the original itself is 1.8e-4 a step from float64, on average over the 500 steps, without a bias. */
     @Test
+    @Tag("slow")
     void inBfloat16ACurveOfTheOriginalIsFollowedAsCloselyAsByTheOriginal() throws Exception {
         int steps = 200;
         try (var golden = new Golden("nanodo", "curve");

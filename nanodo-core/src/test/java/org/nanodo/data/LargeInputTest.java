@@ -12,12 +12,14 @@ import java.util.zip.Deflater;
 import java.util.zip.GZIPOutputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TestJvm;
 import org.nanodo.source.TextSource;
 
 /** Inputs that are far larger than memory, read by a JVM of 64 MiB: one error each, which names the file, the bound and the way out. */
+@Tag("slow")
 class LargeInputTest {
     private static final int MB = 1_000_000;
 

@@ -18,6 +18,7 @@ import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.apache.parquet.hadoop.metadata.CompressionCodecName;
 import org.apache.parquet.io.api.Binary;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -121,6 +122,7 @@ class ParquetColumnTest {
     @EnumSource(
             value = CompressionCodecName.class,
             names = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4_RAW"})
+    @Tag("slow")
     void aFlippedBitNeverChangesATextSilently(CompressionCodecName codec) throws Exception {
         List<String> texts = texts(900);
         Path file = write("flipped.parquet", codec, 1 << 14, texts);
@@ -145,6 +147,7 @@ class ParquetColumnTest {
     }
 
     @Test
+    @Tag("slow")
     void aFileWithoutChecksumsIsNamedOnce() throws Exception {
         for (String name : List.of("1.parquet", "2.parquet")) {
             try (var writer = new CarpetWriter.Builder<>(

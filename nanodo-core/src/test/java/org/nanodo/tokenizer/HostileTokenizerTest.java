@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.Random;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,6 +30,7 @@ class HostileTokenizerTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"json", "model"})
+    @Tag("slow")
     void damagedFilesDoNotEndTheProcess(String kind) throws Exception {
         String output = TestJvm.run(
                 "-XX:-CreateCoredumpOnCrash",
