@@ -40,16 +40,15 @@ public record DataFile(String name, long bytes, long modified) {
         for (int i = 0; i < Math.max(before.size(), now.size()); i++) {
             DataFile then = i < before.size() ? before.get(i) : null;
             DataFile file = i < now.size() ? now.get(i) : null;
-            boolean alike = then != null
-                    && file != null
-                    && then.name.equals(file.name)
-                    && then.bytes == file.bytes
-                    && (!times || then.modified == file.modified);
-            if (!alike) {
+            if (then == null || file == null || !then.equals(times ? file : file.at(then.modified))) {
                 return (then == null ? file : then).name + " was " + described(then) + ", it is now " + described(file);
             }
         }
         return null;
+    }
+
+    private DataFile at(long modified) {
+        return new DataFile(name, bytes, modified);
     }
 
     private static String described(DataFile file) {

@@ -11,6 +11,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Predicate;
 import java.util.zip.CRC32C;
 import org.nanodo.files.Failures;
@@ -108,7 +109,19 @@ final class FileShards implements TextSource {
     public DocumentReader open(int shard) throws IOException {
         Path file = paths.get(shard);
         TextSources.checkNotEmpty(file);
-        return new OpenShard(file, opener.open(file, field));
+        DocumentReader reader = opener.open(file, field);
+        var closed = new AtomicBoolean();
+        return new SourceViews.Reader(
+                () -> {
+                    if (closed.get()) {
+                        throw new IllegalStateException("The reader of " + file + " is closed: open another one");
+                    }
+                    return reader.next();
+                },
+                () -> {
+                    closed.set(true);
+                    reader.close();
+                });
     }
 
     /** Returns the same index each time, so that the files are searched once. */
@@ -150,40 +163,5 @@ final class FileShards implements TextSource {
             }
         }
         return Long.toHexString(digest.getValue());
-    }
-
-    /** Reports that a reader was closed, before or during a read, whatever the read itself made of it. */
-    private static final class OpenShard implements DocumentReader {
-        private final Path file;
-        private final DocumentReader reader;
-        private volatile boolean closed;
-
-        OpenShard(Path file, DocumentReader reader) {
-            this.file = file;
-            this.reader = reader;
-        }
-
-        @Override
-        public UnreadDocument next() throws IOException {
-            try {
-                checkOpen(null);
-                return reader.next();
-            } catch (IOException e) {
-                checkOpen(e);
-                throw e;
-            }
-        }
-
-        private void checkOpen(IOException cause) {
-            if (closed) {
-                throw new IllegalStateException("The reader of " + file + " is closed: open another one", cause);
-            }
-        }
-
-        @Override
-        public void close() throws IOException {
-            closed = true;
-            reader.close();
-        }
     }
 }

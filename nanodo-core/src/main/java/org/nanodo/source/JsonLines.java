@@ -94,16 +94,15 @@ final class JsonLines implements DocumentReader {
     static UnreadDocument document(FileLines lines, int index, String field) {
         return tokenizer -> {
             String name = lines.name(index);
-            byte[] json;
             try {
-                json = lines.bytes(index, MAX_LINE);
+                byte[] json = lines.bytes(index, MAX_LINE);
+                if (json.length > MAX_LINE) {
+                    throw tooLong(name);
+                }
+                return new Line(name, field, json).tokens(tokenizer);
             } catch (OutOfMemoryError e) {
                 throw Document.tooLarge(name, e);
             }
-            if (json.length > MAX_LINE) {
-                throw tooLong(name);
-            }
-            return new Line(name, field, json).tokens(tokenizer);
         };
     }
 
@@ -189,13 +188,11 @@ final class JsonLines implements DocumentReader {
 
         @Override
         public Tokens tokens(Tokenizer tokenizer) throws IOException {
-            Document document;
             try {
-                document = parsed();
+                return parsed().encode(tokenizer);
             } catch (OutOfMemoryError e) {
                 throw Document.tooLarge(name, e);
             }
-            return document.encode(tokenizer);
         }
 
         private Document parsed() throws CorruptDocumentException {

@@ -32,7 +32,6 @@ final class ParquetColumn implements DocumentReader {
     private final Path file;
     private final ParquetFileReader reader;
     private final MessageType schema;
-    private final String createdBy;
     private final AtomicBoolean unchecked;
     private ColumnReader values;
     private long rest; // rows left in this row group
@@ -56,7 +55,6 @@ final class ParquetColumn implements DocumentReader {
             throw new IOException(file + ": column \"" + column + "\" is not text but " + type);
         }
         this.schema = new MessageType(all.getName(), type);
-        this.createdBy = reader.getFileMetaData().getCreatedBy();
         reader.setRequestedSchema(schema);
     }
 
@@ -90,13 +88,12 @@ final class ParquetColumn implements DocumentReader {
                     return null;
                 }
                 rest = rowGroup.getRowCount();
-                ColumnDescriptor column = schema.getColumns().get(0);
                 values = new ColumnReadStoreImpl(
-                                new Watched(rowGroup),
+                                watched(rowGroup),
                                 new GroupRecordConverter(schema).getRootConverter(),
                                 schema,
-                                createdBy)
-                        .getColumnReader(column);
+                                reader.getFileMetaData().getCreatedBy())
+                        .getColumnReader(schema.getColumns().get(0));
             }
             boolean present =
                     values.getCurrentDefinitionLevel() == values.getDescriptor().getMaxDefinitionLevel();
@@ -123,49 +120,48 @@ final class ParquetColumn implements DocumentReader {
         reader.close();
     }
 
-    /** A row group whose pages are inspected for checksums: the library verifies those that exist, but does not report others. */
-    private final class Watched implements PageReadStore {
-        private final PageReadStore rowGroup;
-
-        private Watched(PageReadStore rowGroup) {
-            this.rowGroup = rowGroup;
-        }
-
-        @Override
-        public long getRowCount() {
-            return rowGroup.getRowCount();
-        }
-
-        @Override
-        public PageReader getPageReader(ColumnDescriptor column) {
-            PageReader pages = rowGroup.getPageReader(column);
-            return new PageReader() {
-                @Override
-                public DictionaryPage readDictionaryPage() {
-                    return watched(pages.readDictionaryPage());
-                }
-
-                @Override
-                public long getTotalValueCount() {
-                    return pages.getTotalValueCount();
-                }
-
-                @Override
-                public DataPage readPage() {
-                    return watched(pages.readPage());
-                }
-            };
-        }
-
-        private <P extends Page> P watched(P page) {
-            if (page != null && page.getCrc().isEmpty() && unchecked.compareAndSet(false, true)) {
-                log.warn(
-                        "{} has pages without checksums: damage to their data cannot be detected, in this file and in "
-                                + "others of the source that were written the same way",
-                        file);
+    /** Inspects pages for checksums: the library verifies those that exist, but does not report others. */
+    private PageReadStore watched(PageReadStore rowGroup) {
+        return new PageReadStore() {
+            @Override
+            public long getRowCount() {
+                return rowGroup.getRowCount();
             }
-            return page;
+
+            @Override
+            public PageReader getPageReader(ColumnDescriptor column) {
+                return watched(rowGroup.getPageReader(column));
+            }
+        };
+    }
+
+    private PageReader watched(PageReader pages) {
+        return new PageReader() {
+            @Override
+            public DictionaryPage readDictionaryPage() {
+                return watched(pages.readDictionaryPage());
+            }
+
+            @Override
+            public long getTotalValueCount() {
+                return pages.getTotalValueCount();
+            }
+
+            @Override
+            public DataPage readPage() {
+                return watched(pages.readPage());
+            }
+        };
+    }
+
+    private <P extends Page> P watched(P page) {
+        if (page != null && page.getCrc().isEmpty() && unchecked.compareAndSet(false, true)) {
+            log.warn(
+                    "{} has pages without checksums: damage to their data cannot be detected, in this file and in "
+                            + "others of the source that were written the same way",
+                    file);
         }
+        return page;
     }
 
     /** @param utf8 null for a null value */

@@ -1,5 +1,6 @@
 package org.nanodo.source;
 
+import java.io.Closeable;
 import java.io.IOException;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -62,13 +63,22 @@ final class SourceViews {
         }
     }
 
-    /** A view of all shards of a source. */
+    /** A reader made of functions. */
+    record Reader(DocumentReader documents, Closeable source) implements DocumentReader {
+        @Override
+        public UnreadDocument next() throws IOException {
+            return documents.next();
+        }
+
+        @Override
+        public void close() throws IOException {
+            source.close();
+        }
+    }
+
+    /** A view of the documents of a source. */
     private interface View extends TextSource {
         TextSource source();
-
-        DocumentReader view(DocumentReader documents, int shard);
-
-        DocumentIndex view(DocumentIndex documents);
 
         @Override
         default int size() {
@@ -81,64 +91,52 @@ final class SourceViews {
         }
 
         @Override
-        default DocumentReader open(int shard) throws IOException {
-            DocumentReader all = source().open(shard);
-            DocumentReader view = view(all, shard);
-            return new DocumentReader() {
-                @Override
-                public UnreadDocument next() throws IOException {
-                    return view.next();
-                }
-
-                @Override
-                public void close() throws IOException {
-                    all.close();
-                }
-            };
-        }
-
-        @Override
-        default DocumentIndex index() {
-            DocumentIndex all = source().index();
-            return all == null ? null : view(all);
-        }
-
-        @Override
         default List<DataFile> files() throws IOException {
             return source().files();
-        }
-
-        @Override
-        default String fingerprint() throws IOException {
-            return source().fingerprint();
         }
     }
 
     /** One side of a split: the seed and a document's number in its shard decide. */
     private record Side(TextSource source, double validationFraction, long seed, boolean validation) implements View {
         @Override
-        public DocumentReader view(DocumentReader documents, int shard) {
+        public DocumentReader open(int shard) throws IOException {
+            DocumentReader all = source.open(shard);
             BooleanSupplier membership = membership(shard);
-            return () -> {
-                UnreadDocument document = documents.next();
-                while (document != null && !membership.getAsBoolean()) {
-                    document = documents.next();
-                }
-                return document;
-            };
+            return new Reader(
+                    () -> {
+                        UnreadDocument document = all.next();
+                        while (document != null && !membership.getAsBoolean()) {
+                            document = all.next();
+                        }
+                        return document;
+                    },
+                    all);
         }
 
         @Override
-        public DocumentIndex view(DocumentIndex documents) {
-            var numbers = new Numbers(this, documents);
-            return new DocumentIndex(
-                    shard -> numbers.get().countTo(documents.first(shard) - 1L),
-                    number -> documents.document((int) numbers.get().get(number)),
-                    false);
+        public DocumentIndex index() {
+            DocumentIndex all = source.index();
+            return all == null ? null : new DocumentIndex(() -> search(all));
+        }
+
+        /** Keeps four bytes a document in memory. */
+        private DocumentIndex.Found search(DocumentIndex all) throws IOException {
+            var numbers = new Offsets();
+            int[] firsts = new int[size() + 1];
+            for (int shard = 0; shard < size(); shard++) {
+                BooleanSupplier membership = membership(shard);
+                for (int number = all.first(shard); number < all.first(shard + 1); number++) {
+                    if (membership.getAsBoolean()) {
+                        numbers.add(number);
+                    }
+                }
+                firsts[shard + 1] = numbers.size();
+            }
+            return new DocumentIndex.Found(shard -> firsts[shard], number -> all.document((int) numbers.get(number)));
         }
 
         /** Tells for one document of a shard after the other whether it is on this side. */
-        BooleanSupplier membership(int shard) {
+        private BooleanSupplier membership(int shard) {
             SplittableRandom random = Shuffle.random(seed, shard);
             return () -> random.nextDouble() < validationFraction == validation;
         }
@@ -150,50 +148,23 @@ final class SourceViews {
         }
     }
 
-    /** The numbers of the documents on one side, four bytes each, determined when first needed. */
-    private static final class Numbers {
-        private final Side side;
-        private final DocumentIndex all;
-        private Offsets numbers;
-
-        Numbers(Side side, DocumentIndex all) {
-            this.side = side;
-            this.all = all;
-        }
-
-        synchronized Offsets get() throws IOException {
-            if (numbers == null) {
-                var found = new Offsets();
-                for (int shard = 0; shard < side.size(); shard++) {
-                    BooleanSupplier membership = side.membership(shard);
-                    for (int number = all.first(shard); number < all.first(shard + 1); number++) {
-                        if (membership.getAsBoolean()) {
-                            found.add(number);
-                        }
-                    }
-                }
-                numbers = found;
-            }
-            return numbers;
-        }
-    }
-
     /** Keeps fingerprint and document numbers, so that a run may resume with or without it. */
     private record SkipCorrupt(TextSource source, AtomicLong skipped) implements View {
         @Override
-        public DocumentReader view(DocumentReader documents, int shard) {
-            return () -> {
-                UnreadDocument document = documents.next();
-                return document == null ? null : new Skippable(document, skipped);
-            };
+        public DocumentReader open(int shard) throws IOException {
+            DocumentReader all = source.open(shard);
+            return new Reader(
+                    () -> {
+                        UnreadDocument document = all.next();
+                        return document == null ? null : new Skippable(document, skipped);
+                    },
+                    all);
         }
 
         @Override
-        public DocumentIndex view(DocumentIndex documents) {
-            return new DocumentIndex(
-                    documents.firsts(),
-                    number -> new Skippable(documents.document(number), skipped),
-                    documents.isOfShards());
+        public DocumentIndex index() {
+            DocumentIndex all = source.index();
+            return all == null ? null : all.map(document -> new Skippable(document, skipped));
         }
 
         @Override
@@ -205,6 +176,11 @@ final class SourceViews {
         public Split split(double validationFraction, long seed) {
             Split split = source.split(validationFraction, seed);
             return new Split(split.train().skipCorrupt(), split.validation().skipCorrupt());
+        }
+
+        @Override
+        public String fingerprint() throws IOException {
+            return source.fingerprint();
         }
     }
 

@@ -174,7 +174,7 @@ public final class TokenFiles implements TokenSource {
             throw new IllegalArgumentException(
                     file + " is " + bytes + " bytes, which is not a whole number of 16-bit tokens greater than zero");
         }
-        if (bytes >= HEADER_BYTES && header(file).getInt(0) == MAGIC) {
+        if (bytes >= HEADER_BYTES && bytes(file, 0, Integer.BYTES).getInt() == MAGIC) {
             throw new IllegalArgumentException(file + " has the header of llm.c: use TokenSource.llmC");
         }
         return new TokenFile(file, 0, bytes / Character.BYTES);
@@ -186,23 +186,20 @@ public final class TokenFiles implements TokenSource {
             throw new IllegalArgumentException(
                     file + " is " + bytes + " bytes, but the header of llm.c alone is " + HEADER_BYTES);
         }
-        ByteBuffer header = header(file);
-        int magic = header.getInt(0);
-        int version = header.getInt(Integer.BYTES);
-        long tokens = header.getInt(2 * Integer.BYTES);
+        ByteBuffer header = bytes(file, 0, HEADER_BYTES);
+        int magic = header.getInt();
+        int version = header.getInt();
+        long tokens = header.getInt();
         if (magic != MAGIC || version != VERSION) {
             throw new IllegalArgumentException(file + " begins with " + magic + ", version " + version
                     + ", but llm.c's files of 16-bit tokens begin with " + MAGIC + ", version " + VERSION);
         }
         if (tokens < 1 || HEADER_BYTES + tokens * Character.BYTES != bytes) {
-            throw new IllegalArgumentException(file + " is " + bytes + " bytes, but by its header it holds " + tokens
-                    + " tokens, which take " + (HEADER_BYTES + tokens * Character.BYTES) + ": it is truncated or damaged");
+            throw new IllegalArgumentException(
+                    file + " is " + bytes + " bytes, but by its header it holds " + tokens + " tokens, which take "
+                            + (HEADER_BYTES + tokens * Character.BYTES) + ": it is truncated or damaged");
         }
         return new TokenFile(file, HEADER_BYTES, tokens);
-    }
-
-    private static ByteBuffer header(Path file) throws IOException {
-        return bytes(file, 0, HEADER_BYTES);
     }
 
     private static ByteBuffer bytes(Path file, long from, int length) throws IOException {
