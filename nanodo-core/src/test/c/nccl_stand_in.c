@@ -251,22 +251,14 @@ typedef struct Launch {
     Stream *stream;
     int hang;
     long delay;
-    struct Launch *next;
 } Launch;
 
 static const size_t widths[] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2};
-static atomic_int calls, launches;
-static __thread int depth;
-static __thread Launch *grouped, **last_grouped;
+static atomic_int calls;
 
 /* How many collectives were called. */
 int nccl_stand_in_calls(void) {
     return calls;
-}
-
-/* How often something was launched: a group counts once. */
-int nccl_stand_in_launches(void) {
-    return launches;
 }
 
 /* Returns 0 when the communicator was aborted meanwhile. */
@@ -402,25 +394,16 @@ static void run(Task *task) {
     free(launch);
 }
 
-/* A list of collectives as one launch. */
-static int start(Launch *list) {
-    if (list == NULL) {
-        return ncclSuccess;
-    }
-    if (!list->stream->waited) {
+static int start(Launch *launch) {
+    if (!launch->stream->waited) {
         fprintf(stderr, "stand-in: a collective that does not wait for what computes its input\n");
         return ncclInvalidUsage;
     }
     const char *delay = getenv("NCCL_STAND_IN_DELAY_US");
-    list->stream->waited = 0;
-    list->delay = delay == NULL ? 0 : atol(delay);
-    atomic_fetch_add(&launches, 1);
-    while (list != NULL) {
-        Launch *next = list->next;
-        atomic_fetch_add(&list->comm->pending, 1);
-        put(list->stream, (Task){.run = run, .launch = list});
-        list = next;
-    }
+    launch->stream->waited = 0;
+    launch->delay = delay == NULL ? 0 : atol(delay);
+    atomic_fetch_add(&launch->comm->pending, 1);
+    put(launch->stream, (Task){.run = run, .launch = launch});
     return ncclSuccess;
 }
 
@@ -442,12 +425,7 @@ static int launch(Comm *comm, Stream *stream, Header header, const void *send, v
     Launch *one = calloc(1, sizeof *one);
     *one = (Launch){
         .header = header, .send = send, .receive = receive, .comm = comm, .stream = stream, .hang = fault("hang", number)};
-    if (depth == 0) {
-        return start(one);
-    }
-    *last_grouped = one;
-    last_grouped = &one->next;
-    return ncclSuccess;
+    return start(one);
 }
 
 int ncclAllGather(const void *send, void *receive, size_t count, int type, Comm *comm, Stream *stream) {
@@ -464,21 +442,6 @@ int ncclAllReduce(const void *send, void *receive, size_t count, int type, int o
 
 int ncclBroadcast(const void *send, void *receive, size_t count, int type, int root, Comm *comm, Stream *stream) {
     return launch(comm, stream, (Header){BROADCAST, type, root, count}, send, receive);
-}
-
-int ncclGroupStart(void) {
-    if (depth++ == 0) {
-        grouped = NULL;
-        last_grouped = &grouped;
-    }
-    return ncclSuccess;
-}
-
-int ncclGroupEnd(void) {
-    if (depth == 0) {
-        return ncclInvalidUsage;
-    }
-    return --depth == 0 ? start(grouped) : ncclSuccess;
 }
 
 int ncclGetUniqueId(UniqueId *id) {

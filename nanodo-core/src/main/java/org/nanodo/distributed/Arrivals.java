@@ -7,10 +7,10 @@ import org.bytedeco.pytorch.StringVector;
 import org.nanodo.runtime.CollectiveException;
 
 /**
- * Who has come: each rank sets a key of its own.
+ * The arrivals of ranks at a store, where each sets a key of its own.
  *
- * @param prefix of the keys, before the rank's number
- * @param rank the one that looks
+ * @param prefix the start of every key, which the rank's number follows
+ * @param rank this rank
  */
 record Arrivals(Store store, String prefix, int rank, int world) {
     String key(int rank) {
@@ -18,11 +18,11 @@ record Arrivals(Store store, String prefix, int rank, int world) {
     }
 
     /**
-     * Waits for all.
+     * Waits for all ranks.
      *
-     * @param where they arrive, for the message: {@code " at host:port"}, say
-     * @param same what has to be the same for all ranks to meet
-     * @param between runs while it waits, and may throw
+     * @param where the place for the message, such as {@code " at host:port"}
+     * @param same the settings that all ranks must share to meet, for the message
+     * @param between runs between two looks at the store, and may throw
      */
     void await(Duration timeout, String where, String same, Runnable between) {
         long end = System.nanoTime() + timeout.toNanos();
@@ -30,11 +30,11 @@ record Arrivals(Store store, String prefix, int rank, int world) {
             while (!has(store, key(other))) {
                 if (System.nanoTime() > end) {
                     throw new CollectiveException("Not all " + world + " ranks arrived" + where + " within "
-                            + Heartbeats.seconds(timeout) + ": rank " + rank + " misses " + absent()
+                            + Peers.seconds(timeout) + ": rank " + rank + " misses " + absent()
                             + ". Was every rank started, with the same " + same + "?");
                 }
                 between.run();
-                Heartbeats.sleep(Duration.ofMillis(10));
+                Peers.sleep(Duration.ofMillis(10));
             }
         }
     }

@@ -19,10 +19,10 @@ import org.nanodo.train.Loss;
 import org.nanodo.train.StepClock;
 
 /**
- * Fully sharded data parallelism: ZeRO's third stage (Rajbhandari et al. 2020). Of W ranks each keeps a W-th of parameters,
- * gradients and the optimizer's state, and computes its own rows of each batch. A block is gathered before it is used and
- * freed after, forward and again backward, while its neighbour is on the way; its gradients are summed over the ranks in
- * float32, each rank keeping its part. All ranks call the same methods in the same order.
+ * Fully sharded data parallelism: stage 3 of ZeRO (Rajbhandari et al. 2020). Each of W ranks keeps a W-th of the parameters,
+ * the gradients and the optimizer's state, and computes its own rows of each batch. A block is gathered before it is used, in
+ * the forward and again in the backward pass, and freed afterwards, while its neighbour is being gathered. Its gradients are
+ * summed over the ranks in float32, and each rank keeps its part. All ranks must call the same methods in the same order.
  *
  * <pre>{@code
  * try (var fsdp = Fsdp.of(ranks).shard(model);
@@ -31,13 +31,14 @@ import org.nanodo.train.StepClock;
  */
 public final class Fsdp implements Engine, AutoCloseable {
     /**
-     * How to shard.
+     * The options of sharding.
      *
-     * @param reshardAfterForward whether blocks are freed after the forward pass: less memory, one more all-gather of each
-     * @param prefetch whether the next unit is gathered while this one computes
-     * @param reduceEachBatch whether each micro-batch's gradients are summed over the ranks as soon as they are there; otherwise
-     *     they add up whole on each rank until the last: less traffic, but all gradients in memory
-     * @param timeline where to record what runs when
+     * @param reshardAfterForward whether blocks are freed after the forward pass, which saves memory and costs one more
+     *     all-gather of each
+     * @param prefetch whether the next unit is gathered while the current one computes
+     * @param reduceEachBatch whether the gradients of each micro-batch are summed over the ranks immediately; otherwise each
+     *     rank accumulates them whole until the last micro-batch, which saves traffic but keeps all gradients in memory
+     * @param timeline records computation, collectives and waiting
      */
     public record Options(
             Collectives ranks,
@@ -61,23 +62,23 @@ public final class Fsdp implements Engine, AutoCloseable {
             return new Options(ranks, reshardAfterForward, prefetch, reduceEachBatch, timeline);
         }
 
-        /** Keeps this rank's part of the model's parameters, and leaves them without memory but where the engine gathers them. */
+        /** Keeps this rank's part of the model's parameters. The model's own tensors have memory only while they are gathered. */
         public Fsdp shard(LanguageModel model) {
             return new Fsdp(model, this);
         }
     }
 
-    /** All parameters are in memory until this is closed. */
+    /** Keeps all parameters in memory until it is closed. */
     public interface Gathered extends AutoCloseable {
         @Override
         void close();
     }
 
     /**
-     * Elements that this rank has received from others since the beginning, padding included.
+     * The number of elements that this rank has received from others so far, padding included.
      *
-     * @param gathered of parameters
-     * @param reduced of gradients
+     * @param gathered elements of parameters
+     * @param reduced elements of gradients
      */
     public record Traffic(long gathered, long reduced) {}
 
@@ -92,7 +93,7 @@ public final class Fsdp implements Engine, AutoCloseable {
         walk = new BlockWalk(model, units);
     }
 
-    /** Frees blocks after the forward pass, prefetches, and reduces each micro-batch, until said otherwise. */
+    /** Returns the default options: resharding after the forward pass, prefetch, and a reduction after each micro-batch. */
     public static Options of(Collectives ranks) {
         return new Options(ranks, true, true, true, Timeline.NONE);
     }
@@ -120,10 +121,7 @@ public final class Fsdp implements Engine, AutoCloseable {
 
     @Override
     public List<Parameter> parameters() {
-        return units.all().stream()
-                .flatMap(unit -> unit.shards().stream())
-                .map(Shard::part)
-                .toList();
+        return units.all().stream().flatMap(Unit::parts).toList();
     }
 
     @Override
@@ -148,8 +146,8 @@ public final class Fsdp implements Engine, AutoCloseable {
     }
 
     /**
-     * Gathers the whole model on every rank, for generation, say: {@code try (var whole = fsdp.gather()) { … }}. In between,
-     * every rank may do with the model what it likes, but not train.
+     * Gathers the whole model on every rank, for example to generate text: {@code try (var whole = fsdp.gather()) { … }}. Until
+     * it is closed, each rank may use the model in any way but train it.
      */
     public Gathered gather() {
         return units.gatherAll();
@@ -160,7 +158,7 @@ public final class Fsdp implements Engine, AutoCloseable {
     }
 
     /**
-     * Frees this rank's part. The model cannot be used afterwards. Closing it again does nothing.
+     * Frees this rank's part, after which the model cannot be used. Has no effect if already closed.
      *
      * @throws IllegalStateException if another thread trains the model or infers with it
      */

@@ -11,51 +11,49 @@ import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
-/** A unit's gradients in float32: first this rank's own of the whole, then this rank's part of the sum over the ranks. */
+/** A unit's gradients in float32: first this rank's gradients of the whole, then this rank's part of their sum over the ranks. */
 final class Gradients implements AutoCloseable {
     private final Collectives ranks;
     private final Device device;
     private final long S;
     private final long length;
     private final List<Slot> slots;
-    private final List<Shard> shards;
     private final Tensor sum_S;
     private boolean present;
     private Tensor whole_WxS;
     private Tensor part_S;
     private Handle reducing;
 
-    /** @param length of the whole without its padding */
-    Gradients(Collectives ranks, Device device, long S, long length, List<Slot> slots, List<Shard> shards) {
+    /** @param length the elements of the whole without its padding */
+    Gradients(Collectives ranks, Device device, long S, long length, List<Slot> slots) {
         this.ranks = ranks;
         this.device = device;
         this.S = S;
         this.length = length;
         this.slots = slots;
-        this.shards = shards;
         try (var scope = Scope.open()) {
             sum_S = Scope.keep(Tensors.zeros(device, S));
         }
     }
 
-    /** What the shards' gradients are parts of, padded with zeros. */
+    /** Returns this rank's part of the sum, padded with zeros; the gradients of the slots are views of it. */
     Tensor sum_S() {
         return sum_S;
     }
 
-    /** L2 norm of this rank's part. */
+    /** Returns the L2 norm of this rank's part. */
     Tensor norm() {
         return present ? torch.linalg_vector_norm(sum_S) : Tensors.zeros(device);
     }
 
-    /** Lets autograd add to the whole in place: for a unit that more than one graph gives gradients to. */
+    /** Lets autograd add to the whole in place, for a unit that receives gradients from more than one graph. */
     void lend() {
         try (var scope = Scope.open()) {
             if (whole_WxS == null) {
                 whole_WxS = Scope.keep(Tensors.zeros(device, S * ranks.world()));
             }
             for (Slot slot : slots) {
-                if (!slot.isCast()) { // whose gradient is of another type
+                if (!slot.isCast()) { // the gradient of a cast is of another type
                     slot.tensor()
                             .mutable_grad()
                             .put(slot.in(whole_WxS).view(slot.parameter().shape()));
@@ -78,7 +76,7 @@ final class Gradients implements AutoCloseable {
         }
     }
 
-    /** Moves the gradients that autograd has left at the parameters to the whole, where they add up until it is reduced. */
+    /** Adds the gradients that autograd has left at the parameters to the whole, and removes them there. */
     void collect() {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
@@ -96,7 +94,7 @@ final class Gradients implements AutoCloseable {
         Tensor gradient = slot.leaf().grad();
         if (!gradient.defined()) {
             if (first) {
-                sum.zero_(); // nothing came of this parameter
+                sum.zero_(); // this parameter has received no gradient
             }
             return;
         }
@@ -125,18 +123,18 @@ final class Gradients implements AutoCloseable {
             }
         }
         present = true;
-        shards.forEach(shard -> shard.part().tensor().mutable_grad().put(shard.gradient()));
+        slots.forEach(slot -> slot.part().tensor().mutable_grad().put(slot.gradient()));
         freeWhole();
     }
 
-    /** Of a step that failed half-way, too: autograd may have left gradients that were not collected. */
+    /** Removes all gradients, including those of a step that failed before they were collected. */
     void clear() {
         present = false;
-        slots.forEach(slot -> {
+        for (Slot slot : slots) {
             slot.leaf().mutable_grad().reset();
             slot.tensor().mutable_grad().reset();
-        });
-        shards.forEach(shard -> shard.part().tensor().mutable_grad().reset());
+            slot.part().tensor().mutable_grad().reset();
+        }
         freeWhole();
     }
 

@@ -39,7 +39,7 @@ final class Nccl {
         return id;
     }
 
-    /** On a thread of its own, which stays behind if NCCL never returns: there is nothing yet that could be aborted. */
+    /** Connects on a thread of its own, which stays behind if NCCL never returns: nothing exists yet that could be aborted. */
     static ncclComm initialise(CudaStream stream, ncclUniqueId id, int rank, int world, Duration timeout) {
         var task = new FutureTask<>(() -> {
             stream.use();
@@ -53,8 +53,8 @@ final class Nccl {
             return task.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
         } catch (TimeoutException e) {
             throw new CollectiveException(
-                    what + "was not ready within " + Heartbeats.seconds(timeout)
-                            + ", though all ranks are there. NCCL_DEBUG=INFO shows which network it tries.",
+                    what + "was not ready within " + Peers.seconds(timeout)
+                            + ", although all ranks have arrived. NCCL_DEBUG=INFO shows which network it tries.",
                     e);
         } catch (ExecutionException e) {
             throw new CollectiveException(what + "failed: " + e.getCause().getMessage(), e);

@@ -5,61 +5,47 @@ import org.bytedeco.cuda.global.nccl;
 import org.bytedeco.pytorch.Store;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.runtime.CollectiveException;
-import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Natives;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Collectives between GPUs, one a rank, by NCCL on a stream of its own: they run beside what LibTorch computes. Nothing
- * waits on the host but {@link #barrier} and {@link #close}. Use it from one thread.
+ * Collectives between GPUs, one per rank, over NCCL. They run on a stream of their own, beside LibTorch's computation. Only
+ * {@link #barrier} and {@link #close} block the host. Use an instance from one thread.
  *
- * <p>Since the host runs ahead, it may learn of a failure late: what it computed meanwhile from a collective that never
- * ended is worthless. The first call of any of these methods after that throws, so have a {@link #barrier} before you keep a result.
+ * <p>Since the host runs ahead, it may learn of a failure late, and anything computed meanwhile from a collective that did not
+ * complete is worthless. The first call of any of these methods after the failure throws, so call {@link #barrier} before you
+ * keep a result.
  */
-public final class NcclCollectives implements Collectives {
-    private final int rank;
-    private final int world;
+public final class NcclCollectives extends PeerCollectives {
     private final Device device;
     private final NcclCommunicator communicator;
     private final Tensor token;
 
-    private NcclCollectives(int rank, int world, Device device, NcclCommunicator communicator) {
-        this.rank = rank;
-        this.world = world;
+    private NcclCollectives(Device device, NcclCommunicator communicator) {
+        super(communicator.peers);
         this.device = device;
         this.communicator = communicator;
         this.token = Scope.keep(Tensors.zeros(device, 1));
     }
 
     /**
-     * Brings the ranks together. Every rank calls this, as often and in the same order.
+     * Connects the ranks. Every rank must call this equally often and in the same order.
      *
-     * @param store where they meet, which must outlive the result
-     * @param timeout the most that one collective may take, counted from the end of the one before, or the arrival of all ranks here
+     * @param store where the ranks meet; it must outlive the result
+     * @param timeout the time limit of each collective, counted from the end of the previous one, and of the arrival of all ranks
      * @throws CollectiveException if not all ranks arrive in time, or NCCL fails
-     * @throws IllegalStateException if NCCL or a CUDA device is not there
+     * @throws IllegalStateException if NCCL or the CUDA device is missing
      */
     public static NcclCollectives of(Store store, int rank, int world, Device device, Duration timeout) {
-        Arguments.checkRun(rank, world, timeout);
         Natives.start();
-        return new NcclCollectives(rank, world, device, NcclCommunicator.open(store, rank, world, device, timeout));
-    }
-
-    @Override
-    public int rank() {
-        return rank;
-    }
-
-    @Override
-    public int world() {
-        return world;
+        return new NcclCollectives(device, NcclCommunicator.open(store, rank, world, device, timeout));
     }
 
     @Override
     public Handle allGather(Tensor whole_WxS, Tensor shard_S) {
-        int type = checkShards("allGather", whole_WxS, shard_S);
+        int type = typeOfShards("allGather", whole_WxS, shard_S);
         return communicator.launch(
                 "allGather",
                 (comm, stream) -> nccl.ncclAllGather(
@@ -70,7 +56,7 @@ public final class NcclCollectives implements Collectives {
 
     @Override
     public Handle reduceScatter(Tensor sum_S, Tensor whole_WxS) {
-        int type = checkShards("reduceScatter", whole_WxS, sum_S);
+        int type = typeOfShards("reduceScatter", whole_WxS, sum_S);
         return communicator.launch(
                 "reduceScatter",
                 (comm, stream) -> nccl.ncclReduceScatter(
@@ -92,21 +78,12 @@ public final class NcclCollectives implements Collectives {
     @Override
     public Handle broadcast(Tensor tensor, int root) {
         int type = ncclType("broadcast", tensor);
-        Arguments.checkRoot(root, world);
+        checkRoot(root);
         return communicator.launch(
                 "broadcast",
                 (comm, stream) -> nccl.ncclBroadcast(
                         tensor.data_ptr(), tensor.data_ptr(), tensor.numel(), type, root, comm, stream),
                 tensor);
-    }
-
-    /**
-     * Fuses the collectives that {@code calls} starts into one launch, which saves most of the time of small ones.
-     *
-     * @return the handle of all of them, as are those that they return
-     */
-    public Handle group(Runnable calls) {
-        return communicator.group(calls);
     }
 
     @Override
@@ -115,27 +92,28 @@ public final class NcclCollectives implements Collectives {
         communicator.synchronize();
     }
 
-    /** Waits for what is under way, within the time limit. */
+    /** Waits for the collectives under way, within the time limit. */
     @Override
     public void close() {
         communicator.close();
         token.close();
     }
 
-    private int checkShards(String name, Tensor whole_WxS, Tensor shard_S) {
-        Arguments.checkShards(name, world, whole_WxS, shard_S);
-        if (ncclType(name, whole_WxS) != ncclType(name, shard_S)) {
+    private int typeOfShards(String name, Tensor whole_WxS, Tensor shard_S) {
+        checkShards(name, whole_WxS, shard_S);
+        int type = ncclType(name, shard_S);
+        if (ncclType(name, whole_WxS) != type) {
             throw new IllegalArgumentException(name + ": the whole is of type " + Tensors.type(whole_WxS)
                     + " and the shard of " + Tensors.type(shard_S));
         }
-        return ncclType(name, shard_S);
+        return type;
     }
 
-    /** Checks what NCCL, which sees addresses and counts only, does not. */
+    /** Returns NCCL's type of a tensor, and checks what NCCL, which gets addresses and counts only, cannot. */
     private int ncclType(String name, Tensor tensor) {
-        Arguments.checkContiguous(name, tensor);
+        checkContiguous(name, tensor);
         if (tensor.is_cpu() != device.isCpu()) {
-            throw new IllegalArgumentException(name + " takes tensors on " + device);
+            throw new IllegalArgumentException(name + " requires tensors on " + device);
         }
         return switch (Tensors.type(tensor)) {
             case Byte -> nccl.ncclUint8;
@@ -146,7 +124,7 @@ public final class NcclCollectives implements Collectives {
             case Float -> nccl.ncclFloat32;
             case Double -> nccl.ncclFloat64;
             default ->
-                throw new IllegalArgumentException(name + " does not take tensors of type " + Tensors.type(tensor));
+                throw new IllegalArgumentException(name + " does not support tensors of type " + Tensors.type(tensor));
         };
     }
 }

@@ -6,7 +6,6 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.IntSupplier;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.global.nccl;
 import org.bytedeco.cuda.nccl.ncclComm;
@@ -18,12 +17,12 @@ import org.nanodo.runtime.CudaStream;
 import org.nanodo.runtime.Device;
 
 /**
- * An NCCL communicator, its stream, and a watchdog: NCCL by itself waits for a missing rank for ever. The watchdog looks
- * after the oldest collective under way, and aborts the communicator when that takes too long or NCCL reports an error,
- * which ends the kernels that hang and with them every wait.
+ * An NCCL communicator, its stream, and a watchdog, since NCCL itself waits for a missing rank for ever. The watchdog observes
+ * the oldest collective under way. When that takes too long or NCCL reports an error, it aborts the communicator, which ends
+ * the kernels that hang and with them every wait.
  */
 final class NcclCommunicator implements AutoCloseable {
-    /** Puts an operation on the stream and returns NCCL's status. */
+    /** Enqueues an operation on the stream and returns NCCL's status. */
     @FunctionalInterface
     interface Call {
         int enqueue(ncclComm comm, CUstream_st stream);
@@ -31,33 +30,22 @@ final class NcclCommunicator implements AutoCloseable {
 
     private static final long POLL_MILLIS = 20;
 
-    private final int rank;
-    private final int world;
-    private final Duration timeout;
+    final Peers peers;
     private final CudaStream stream;
-    private final Heartbeats heartbeats;
     private final ncclComm comm;
     private final Queue<NcclOperation> underWay = new ConcurrentLinkedQueue<>();
     private final CountDownLatch closing = new CountDownLatch(1);
-    private final Thread watchdog;
+    private final Thread watchdog = DaemonThread.of("nanodo-nccl-watchdog", this::watch);
 
-    /** Held inside NCCL, where an abort by another thread would pull the communicator away. */
+    /** Held during a call of NCCL, so that no other thread aborts the communicator meanwhile. */
     private final ReentrantLock inNccl = new ReentrantLock();
 
-    private volatile CollectiveException failure;
-    private NcclOperation group; // while one is open
-    private int groupStatus; // of the first call in it that failed, told when the group has ended
     private volatile boolean closed;
 
-    private NcclCommunicator(
-            int rank, int world, Duration timeout, CudaStream stream, Heartbeats heartbeats, ncclComm comm) {
-        this.rank = rank;
-        this.world = world;
-        this.timeout = timeout;
+    private NcclCommunicator(Peers peers, CudaStream stream, ncclComm comm) {
+        this.peers = peers;
         this.stream = stream;
-        this.heartbeats = heartbeats;
         this.comm = comm;
-        watchdog = DaemonThread.of("nanodo-nccl-watchdog", this::watch);
         watchdog.start();
     }
 
@@ -65,27 +53,26 @@ final class NcclCommunicator implements AutoCloseable {
         CudaStream stream = CudaStream.open(device);
         if (device.isCpu() && CudaStream.devices() > 0) {
             stream.close();
-            throw new IllegalArgumentException("NCCL moves the memory of GPUs: give it the rank's CUDA device");
+            throw new IllegalArgumentException("NCCL requires tensors on GPUs: pass the rank's CUDA device");
         }
-        Heartbeats heartbeats = null;
+        Peers peers = null;
         try {
-            String prefix = "nccl/" + store.add("nccl/ranks/" + rank, 1); // counts this rank's communicators
+            peers = new Peers(store, "nccl", rank, world, timeout);
+            String idKey = peers.prefix + "/id";
             if (rank == 0) {
-                store.set(prefix + "/id", Nccl.newId());
+                store.set(idKey, Nccl.newId());
             }
-            heartbeats = new Heartbeats(store, prefix, rank, world, timeout);
-            heartbeats.start(timeout);
-            ncclComm comm = Nccl.initialise(stream, Nccl.id(store.get_to_str(prefix + "/id")), rank, world, timeout);
-            return new NcclCommunicator(rank, world, timeout, stream, heartbeats, comm);
+            peers.meet();
+            ncclComm comm = Nccl.initialise(stream, Nccl.id(store.get_to_str(idKey)), rank, world, timeout);
+            return new NcclCommunicator(peers, stream, comm);
         } catch (LinkageError | RuntimeException e) {
             stream.close();
-            if (heartbeats != null) {
-                heartbeats.failed(String.valueOf(e.getMessage()));
-                heartbeats.close();
+            if (peers != null) {
+                peers.abandon(e);
             }
             if (e instanceof LinkageError) {
                 throw new IllegalStateException(
-                        "NCCL did not load: it takes libnccl.so.2 where the loader finds it (LD_LIBRARY_PATH).", e);
+                        "NCCL did not load: libnccl.so.2 must be where the loader finds it (LD_LIBRARY_PATH).", e);
             }
             throw e;
         }
@@ -94,83 +81,38 @@ final class NcclCommunicator implements AutoCloseable {
     NcclOperation launch(String name, Call call, Tensor... tensors) {
         inNccl.lock();
         try {
-            if (group == null) {
-                NcclOperation operation = begin(name);
-                operation.hold(tensors);
-                run(operation, () -> call.enqueue(comm, stream.handle()));
-                return operation;
+            peers.throwIfFailed();
+            if (closed) {
+                throw new IllegalStateException(name + ": these collectives are closed");
             }
-            heartbeats.begin();
-            group.hold(tensors);
-            int status = call.enqueue(comm, stream.handle());
-            groupStatus = groupStatus == nccl.ncclSuccess ? status : groupStatus;
-            return group;
-        } finally {
-            inNccl.unlock();
-        }
-    }
-
-    NcclOperation group(Runnable calls) {
-        inNccl.lock();
-        try {
-            if (group != null) {
-                throw new IllegalStateException("A group of collectives inside a group: one launch takes them all");
-            }
-            NcclOperation operation = begin("group");
-            run(operation, () -> {
-                groupStatus = nccl.ncclGroupStart();
-                group = operation;
-                int end;
-                try {
-                    calls.run();
-                } finally {
-                    group = null;
-                    end = nccl.ncclGroupEnd(); // in any case, or NCCL takes what comes later for part of the group
+            var operation = new NcclOperation(peers, name, peers.begin(), tensors);
+            underWay.add(operation); // before the call, which may hang: NCCL connects the ranks at first use
+            try {
+                stream.waitForCompute();
+                int status = call.enqueue(comm, stream.handle());
+                if (status != nccl.ncclSuccess) {
+                    throw fail(operation, "failed: " + Nccl.describe(status));
                 }
-                return groupStatus == nccl.ncclSuccess ? end : groupStatus;
-            });
+            } finally {
+                operation.launched(stream.record());
+            }
             return operation;
         } finally {
             inNccl.unlock();
         }
     }
 
-    private NcclOperation begin(String name) {
-        throwIfFailed();
-        if (closed) {
-            throw new IllegalStateException(name + ": these collectives are closed");
-        }
-        var operation = new NcclOperation(this, name, heartbeats.begin());
-        underWay.add(operation); // now, for the call may hang by itself: NCCL connects the ranks at first use
-        return operation;
-    }
-
-    private void run(NcclOperation operation, IntSupplier enqueue) {
-        try {
-            stream.waitForCompute();
-            checkOrFail(operation, enqueue.getAsInt());
-        } finally {
-            operation.launched(stream.record());
-        }
-    }
-
-    void throwIfFailed() {
-        if (failure != null) {
-            throw new CollectiveException(failure.getMessage(), failure); // this thread's own stack trace
-        }
-    }
-
-    /** Blocks until all that was launched has ended. */
+    /** Blocks until all launched operations have ended. */
     void synchronize() {
         stream.synchronize();
-        throwIfFailed();
+        peers.throwIfFailed();
     }
 
     private void watch() {
         try {
             stream.use();
             long lastEnd = System.nanoTime();
-            while (failure == null && !closing.await(POLL_MILLIS, TimeUnit.MILLISECONDS)) {
+            while (peers.failure() == null && !closing.await(POLL_MILLIS, TimeUnit.MILLISECONDS)) {
                 NcclOperation oldest = underWay.peek();
                 while (oldest != null && oldest.ended()) {
                     underWay.remove();
@@ -184,8 +126,8 @@ final class NcclCommunicator implements AutoCloseable {
                     Nccl.check(status[0]);
                 }
                 long now = System.nanoTime();
-                if (oldest != null && Math.min(now - lastEnd, now - oldest.launched) > timeout.toNanos()) {
-                    fail(oldest, "did not end within " + Heartbeats.seconds(timeout));
+                if (oldest != null && Math.min(now - lastEnd, now - oldest.launched) > peers.timeout.toNanos()) {
+                    fail(oldest, "did not end within " + Peers.seconds(peers.timeout));
                 }
             }
         } catch (RuntimeException | LinkageError | InterruptedException e) {
@@ -193,29 +135,23 @@ final class NcclCommunicator implements AutoCloseable {
         }
     }
 
-    private void checkOrFail(NcclOperation operation, int status) {
-        if (status != nccl.ncclSuccess) {
-            throw fail(operation, "failed: " + Nccl.describe(status));
-        }
-    }
-
-    /** Only the first failure counts. Told before the abort, so that nobody takes what an aborted kernel leaves for a result. */
+    /** Records the first failure before the abort, so that nobody takes what an aborted kernel leaves for a result. */
     private synchronized CollectiveException fail(NcclOperation operation, String what) {
-        if (failure != null) {
-            return failure;
+        if (peers.failure() == null) {
+            String message = operation == null
+                    ? "The communicator of rank " + peers.rank + " of " + peers.world + " ranks " + what
+                    : operation + " " + what + "; " + peers.missing(operation.number);
+            peers.fail(message, null);
+            abort();
         }
-        String subject = operation == null ? "The communicator" : operation.toString();
-        String missing = operation == null ? "" : "; " + heartbeats.missing(operation.number);
-        failure = new CollectiveException(subject + " of rank " + rank + " of " + world + " ranks " + what + missing);
-        heartbeats.failed(failure.getMessage());
-        abort();
-        return failure;
+        return peers.failure();
     }
 
     private void abort() {
         boolean alone = false;
         try {
-            alone = inNccl.tryLock(1, TimeUnit.SECONDS); // or never: the thread in there hangs, and only this frees it
+            alone = inNccl.tryLock(
+                    1, TimeUnit.SECONDS); // a longer wait would not help: only the abort frees a call that hangs
             nccl.ncclCommAbort(comm);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
@@ -233,21 +169,21 @@ final class NcclCommunicator implements AutoCloseable {
         }
         closed = true;
         try {
-            stream.synchronize(); // in the worst case until the watchdog aborts
+            stream.synchronize(); // at the latest when the watchdog aborts
         } finally {
             closing.countDown();
             if (watchdogEnds()) {
                 underWay.forEach(NcclOperation::release);
-                if (failure == null) {
+                if (peers.failure() == null) {
                     nccl.ncclCommDestroy(comm);
                 }
                 stream.close();
             }
-            heartbeats.close();
+            peers.close();
         }
     }
 
-    /** Not if an abort hangs: then nothing that it may still use is freed. */
+    /** Waits for the watchdog. Returns false if its abort hangs and may still use the communicator and the stream. */
     private boolean watchdogEnds() {
         try {
             watchdog.join(10_000);

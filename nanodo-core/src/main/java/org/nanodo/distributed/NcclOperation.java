@@ -1,6 +1,6 @@
 package org.nanodo.distributed;
 
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.bytedeco.pytorch.Tensor;
@@ -8,30 +8,27 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.CudaStream;
 import org.nanodo.runtime.Scope;
 
-/** A collective, or a group of them, between its launch and its {@link #await}. It keeps the memory of its tensors that long. */
+/** A collective between its launch and its {@link #await}, which keeps the memory of its tensors that long. */
 final class NcclOperation implements Collectives.Handle {
-    final String name;
     final long number;
     final long launched = System.nanoTime();
 
-    private final NcclCommunicator communicator;
-    private final AtomicInteger users = new AtomicInteger(2); // who awaits it, and the watchdog
-    private List<Tensor> tensors = new ArrayList<>();
+    private final Peers peers;
+    private final String name;
+    private final AtomicInteger users = new AtomicInteger(2); // the thread that awaits it, and the watchdog
+    private List<Tensor> tensors;
     private volatile CudaStream.Event end;
 
-    NcclOperation(NcclCommunicator communicator, String name, long number) {
-        this.communicator = communicator;
+    NcclOperation(Peers peers, String name, long number, Tensor... tensors) {
+        this.peers = peers;
         this.name = name;
         this.number = number;
+        this.tensors = Arrays.stream(tensors)
+                .map(tensor -> Scope.keep(new Tensor(tensor)))
+                .toList();
     }
 
-    void hold(Tensor... more) {
-        for (Tensor tensor : more) {
-            tensors.add(Scope.keep(new Tensor(tensor)));
-        }
-    }
-
-    /** What belongs to it is all on the stream now. */
+    /** Sets the event that follows the operation on its stream. */
     void launched(CudaStream.Event end) {
         this.end = end;
     }
@@ -42,19 +39,16 @@ final class NcclOperation implements Collectives.Handle {
 
     @Override
     public void await() {
-        if (end == null) {
-            throw new IllegalStateException("A collective of a group is awaited after the group, not inside");
-        }
         if (tensors != null) {
             end.holdCompute();
             tensors.forEach(Tensor::close);
             tensors = null;
             release();
         }
-        communicator.throwIfFailed();
+        peers.throwIfFailed();
     }
 
-    /** By each of the two users, once. */
+    /** Called once by each of the two users; the second call frees the event. */
     void release() {
         if (users.decrementAndGet() == 0) {
             end.close();
@@ -63,6 +57,6 @@ final class NcclOperation implements Collectives.Handle {
 
     @Override
     public String toString() {
-        return name + ", collective " + number;
+        return peers.describe(name, number);
     }
 }

@@ -58,7 +58,7 @@ public final class Rendezvous implements AutoCloseable {
             return rendezvous;
         } catch (RuntimeException e) {
             if (rendezvous.keepsStore()) {
-                Heartbeats.sleep(LINGER);
+                Peers.sleep(LINGER);
             }
             rendezvous.close();
             throw e instanceof CollectiveException
@@ -118,7 +118,7 @@ public final class Rendezvous implements AutoCloseable {
                             ? "Rank 0 cannot keep its store at " + place() + ": is another run using the port? "
                                     + "Give each its own MASTER_PORT."
                             : "Rank " + rank() + " found no store at " + place() + " within "
-                                    + Heartbeats.seconds(timeout) + ": was "
+                                    + Peers.seconds(timeout) + ": was "
                                     + (launched.agentStore() ? "the launcher's agent" : "rank 0") + " started there?",
                     e);
         }

@@ -5,12 +5,13 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
+import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Timeline;
 import org.nanodo.train.Residency;
 
-/** The units of a model in the order of the walk, and when each is gathered, freed and reduced. */
+/** The units of a model in the order of the walk, and the schedule by which each is gathered, freed and reduced. */
 final class ShardSchedule implements Residency {
     private final Fsdp.Options options;
     private final Timeline timeline;
@@ -40,12 +41,10 @@ final class ShardSchedule implements Residency {
         }
     }
 
-    /** One for each type that the model reads some of the parameters in. */
+    /** Groups parameters into units by the type in which the model reads them. */
     private List<Unit> units(String name, LanguageModel model, List<Parameter> parameters) {
-        return parameters.stream()
-                .collect(Collectors.groupingBy(Parameter::dtype, TreeMap::new, Collectors.toList()))
-                .values()
-                .stream()
+        var byType = new TreeMap<>(parameters.stream().collect(Collectors.groupingBy(Parameter::dtype)));
+        return byType.values().stream()
                 .map(alike -> new Unit(name, options.ranks(), model.device(), alike))
                 .toList();
     }
@@ -64,13 +63,13 @@ final class ShardSchedule implements Residency {
         batchesLeft = batches;
     }
 
-    /** A batch that nobody has announced is a step of its own. */
+    /** Counts down the batches of a step. A batch that {@link #begin} has not announced is a step of its own. */
     void nextBatch() {
         batchesLeft = Math.max(0, batchesLeft - 1);
         reduces = options.reduceEachBatch() || batchesLeft == 0;
     }
 
-    /** Forgets the gradients, and whatever a step that failed has left behind. */
+    /** Removes the gradients, and anything that a failed step has left behind. */
     void clear() {
         all().forEach(unit -> {
             unit.gradients().clear();
@@ -83,8 +82,8 @@ final class ShardSchedule implements Residency {
 
     Fsdp.Gathered gatherAll() {
         for (Unit unit : all()) {
-            unit.free(); // what a walk may have left there is in the type of the computation
-            unit.startGatherFloat32();
+            unit.free(); // a walk may have left it in the type of the computation
+            unit.startGather(ScalarType.Float);
             gathered += unit.traffic();
         }
         all().forEach(Unit::finishGather);
@@ -101,7 +100,7 @@ final class ShardSchedule implements Residency {
         }
         int next = pass == Pass.FORWARD ? unit + 1 : unit == ROOT ? blocks.size() - 1 : unit - 1;
         if (options.prefetch() && next >= 0 && next < blocks.size()) {
-            startGather(next); // behind this one
+            startGather(next); // after this one
         }
         long waiting = System.nanoTime();
         parts(unit).forEach(Unit::finishGather);
@@ -122,7 +121,7 @@ final class ShardSchedule implements Residency {
         }
     }
 
-    /** A block's gradients are on their way while the block before it computes. */
+    /** Reduces a block's gradients while the previous block computes. */
     private void leaveBackward(int unit) {
         if (unit == ROOT) {
             finishReduce();
@@ -134,7 +133,7 @@ final class ShardSchedule implements Residency {
             }
         } else {
             parts(unit).forEach(Unit::free);
-            finishReduce(); // of the block after this, so that the memory of one block's is enough
+            finishReduce(); // of the following block, so that only one block's gradients are in memory
             parts(unit).forEach(part -> part.gradients().collect());
             startReduce(parts(unit));
         }

@@ -6,14 +6,16 @@ import org.nanodo.runtime.Storages;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Where a parameter is in the whole of its unit.
+ * A parameter within its unit: its place in the whole, and this rank's part of it.
  *
- * @param start its first element
- * @param tensor a handle on the parameter's
- * @param leaf what the model computes with, where autograd leaves gradients: the tensor, or its cast to the type that the
- *     model reads it in
+ * @param start the index of its first element in the whole
+ * @param tensor a handle on the parameter's tensor
+ * @param leaf the tensor that the model computes with and that autograd gives gradients to: {@code tensor} or, where the
+ *     model reads the parameter in another type, its cast
+ * @param part this rank's elements, which the optimizer updates
+ * @param gradient the sum of {@code part}'s gradients over the ranks; {@code part} refers to it once it is computed
  */
-record Slot(Parameter parameter, long start, Tensor tensor, Tensor leaf) {
+record Slot(Parameter parameter, long start, Tensor tensor, Tensor leaf, Parameter part, Tensor gradient) {
     Tensor in(Tensor whole_WxS) {
         return whole_WxS.narrow(0, start, parameter.numel());
     }
@@ -22,9 +24,9 @@ record Slot(Parameter parameter, long start, Tensor tensor, Tensor leaf) {
         return leaf != tensor;
     }
 
-    /** Takes the memory away. */
+    /** Frees the memory of the parameter. */
     void drop() {
-        parameter.absent("the model is sharded, and only Fsdp.gather() brings all of it together");
+        parameter.absent("the model is sharded, and only Fsdp.gather() makes all of it available");
         Storages.drop(tensor);
         if (isCast()) {
             parameter.release();
@@ -32,7 +34,7 @@ record Slot(Parameter parameter, long start, Tensor tensor, Tensor leaf) {
         }
     }
 
-    /** Puts the parameter into the whole, which is float32 or of the type that the model reads it in. */
+    /** Lets the parameter live in the whole, which is float32 or of the type in which the model reads it. */
     void lend(Tensor whole_WxS) {
         if (Tensors.type(whole_WxS) == Tensors.type(tensor)) {
             Storages.lend(tensor, in(whole_WxS));
@@ -40,11 +42,13 @@ record Slot(Parameter parameter, long start, Tensor tensor, Tensor leaf) {
         } else {
             Storages.lend(leaf, in(whole_WxS));
             parameter.hold(leaf);
-            parameter.absent("the model is sharded, and gathers of it only what Parameter.as() returns");
+            parameter.absent("the model is sharded, and only the tensor that Parameter.as() returns is gathered");
         }
     }
 
     void close() {
+        part.close();
+        gradient.close();
         tensor.close();
         if (isCast()) {
             leaf.close();

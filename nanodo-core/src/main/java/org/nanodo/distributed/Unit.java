@@ -2,6 +2,7 @@ package org.nanodo.distributed;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.checkpoint.Slice;
@@ -14,9 +15,9 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Parameters that are gathered and freed together, in the one type that the model reads all of them in. One after the other
- * and padded to W·S elements they are one whole, of which each of W ranks keeps S, in float32. The model's own tensors have
- * memory only while the whole is there.
+ * Parameters that are gathered and freed together, all of which the model reads in one type. Laid end to end and padded to W·S
+ * elements they form a whole, of which each of W ranks keeps S, in float32. The model's own tensors have memory only while the
+ * whole exists.
  */
 final class Unit implements AutoCloseable {
     private final String name;
@@ -25,13 +26,12 @@ final class Unit implements AutoCloseable {
     private final ScalarType type;
     private final long S;
     private final List<Slot> slots = new ArrayList<>();
-    private final List<Shard> shards = new ArrayList<>();
     private final Tensor values_S;
     private final Gradients gradients;
     private Tensor whole_WxS;
     private Handle gathering;
 
-    /** Takes the values of parameters of one type, one after the other, and their memory. */
+    /** Takes over the values of parameters of one type, and frees their memory one after the other. */
     Unit(String name, Collectives ranks, Device device, List<Parameter> parameters) {
         this.name = name;
         this.ranks = ranks;
@@ -42,74 +42,67 @@ final class Unit implements AutoCloseable {
         try (var scope = Scope.open()) {
             values_S = Scope.keep(Tensors.zeros(device, S));
         }
-        gradients = new Gradients(ranks, device, S, length, slots, shards);
+        gradients = new Gradients(ranks, device, S, length, slots);
         long start = 0;
         for (Parameter parameter : parameters) {
             try (var scope = Scope.open();
                     var off = Grad.off()) {
-                takeShard(parameter, start);
-                Tensor tensor = Scope.keep(new Tensor(parameter.tensor()));
-                var slot = new Slot(parameter, start, tensor, type == ScalarType.Float ? tensor : cast(tensor));
-                slot.drop();
-                slots.add(slot);
+                slots.add(takeOver(parameter, start));
             }
             start += parameter.numel();
         }
     }
 
-    /** One of no elements where the parameter is other ranks': all ranks have the same parameters in the same order. */
-    private void takeShard(Parameter parameter, long start) {
+    /** Copies this rank's elements, possibly none: all ranks have the same parameters in the same order. */
+    private Slot takeOver(Parameter parameter, long start) {
         long mine = ranks.rank() * S;
         long first = Math.min(Math.max(start, mine), start + parameter.numel());
         long length = Math.max(0, Math.min(start + parameter.numel(), mine + S) - first);
         long at = length == 0 ? 0 : first - mine;
         Tensor part = Scope.keep(values_S.narrow(0, at, length));
         part.copy_(parameter.tensor().view(-1).narrow(0, first - start, length));
-        shards.add(new Shard(
-                new Parameter(parameter.name(), new Slice(part, parameter.shape(), first - start)),
-                Scope.keep(gradients.sum_S().narrow(0, at, length))));
-    }
-
-    /** A leaf for a parameter in the type that the model reads it in, which receives the gradients. */
-    private Tensor cast(Tensor tensor) {
-        Tensor cast = Scope.keep(tensor.to(type));
-        cast.set_requires_grad(true);
-        return cast;
+        Tensor gradient = Scope.keep(gradients.sum_S().narrow(0, at, length));
+        Tensor tensor = Scope.keep(new Tensor(parameter.tensor()));
+        Tensor leaf = tensor;
+        if (type != ScalarType.Float) {
+            leaf = Scope.keep(tensor.to(type));
+            leaf.set_requires_grad(true);
+        }
+        var slice = new Slice(part, parameter.shape(), first - start);
+        var slot = new Slot(parameter, start, tensor, leaf, new Parameter(parameter.name(), slice), gradient);
+        slot.drop();
+        return slot;
     }
 
     String name() {
         return name;
     }
 
-    List<Shard> shards() {
-        return shards;
+    /** Returns this rank's parts of the parameters. */
+    Stream<Parameter> parts() {
+        return slots.stream().map(Slot::part);
     }
 
     Gradients gradients() {
         return gradients;
     }
 
-    /** Elements that come from other ranks in one collective over the whole. */
+    /** Returns how many elements one collective over the whole receives from other ranks. */
     long traffic() {
         return S * (ranks.world() - 1);
     }
 
-    /** Whether it is there or on its way. */
+    /** Returns whether the whole exists or is being gathered. */
     boolean isGathered() {
         return whole_WxS != null;
     }
 
-    /** For the model's walk: in the type that it reads the parameters in. */
+    /** Starts to gather the whole in the type in which the model reads the parameters. */
     void startGather() {
         startGather(type);
     }
 
-    /** For whoever wants the parameters as they are. */
-    void startGatherFloat32() {
-        startGather(ScalarType.Float);
-    }
-
-    private void startGather(ScalarType type) {
+    void startGather(ScalarType type) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             whole_WxS = Scope.keep(Tensors.empty(device, type, S * ranks.world()));
@@ -117,7 +110,7 @@ final class Unit implements AutoCloseable {
         }
     }
 
-    /** Waits for the values and gives them to the model's parameters. */
+    /** Waits for the whole and lets the model's parameters live in it. */
     void finishGather() {
         if (gathering == null) {
             return;
@@ -130,7 +123,7 @@ final class Unit implements AutoCloseable {
         }
     }
 
-    /** Takes the values away again, where they are there. */
+    /** Frees the whole, if it exists. */
     void free() {
         gathering = null;
         if (whole_WxS != null) {
@@ -143,7 +136,6 @@ final class Unit implements AutoCloseable {
     @Override
     public void close() {
         free();
-        shards.forEach(Shard::close);
         slots.forEach(Slot::close);
         gradients.close();
         values_S.close();

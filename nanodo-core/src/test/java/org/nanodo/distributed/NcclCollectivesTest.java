@@ -35,7 +35,6 @@ class NcclCollectivesTest {
                     var nccl = NcclStandIn.collectives(store, Duration.ofSeconds(60))) {
                 try (var scope = Scope.open()) {
                     nothing(nccl);
-                    group(nccl);
                     badTypes(nccl);
                 }
                 CollectivesParity.check(
@@ -51,29 +50,6 @@ class NcclCollectivesTest {
 
         private static void nothing(NcclCollectives nccl) {
             nccl.allReduce(Tensors.empty(Device.cpu(), ScalarType.Float, 0)).await();
-        }
-
-        private static void group(NcclCollectives nccl) {
-            int world = nccl.world();
-            Tensor sum = CollectivesParity.tensor(ScalarType.Float, new float[] {1, 2, 3});
-            Tensor count = CollectivesParity.tensor(ScalarType.Long, new float[] {nccl.rank()});
-            Tensor gathered = Tensors.empty(Device.cpu(), ScalarType.Float, world);
-            int before = NcclStandIn.launches();
-            nccl.group(() -> {
-                        nccl.allReduce(sum);
-                        nccl.broadcast(count, world - 1);
-                        nccl.allGather(gathered, CollectivesParity.tensor(ScalarType.Float, new float[] {nccl.rank()}));
-                    })
-                    .await();
-            assertThat(NcclStandIn.launches()).isEqualTo(before + 1);
-            assertThat(Tensors.toFloats(sum)).isEqualTo(new float[] {world, 2 * world, 3 * world});
-            assertThat(Tensors.toFloats(count)).isEqualTo(new float[] {world - 1});
-            for (int rank = 0; rank < world; rank++) {
-                assertThat(Tensors.toFloats(gathered)[rank]).isEqualTo(rank);
-            }
-            nccl.group(() -> assertThatThrownBy(() -> nccl.allReduce(sum).await())
-                            .hasMessageContaining("awaited after the group"))
-                    .await();
         }
 
         private static void badTypes(NcclCollectives nccl) {
@@ -204,7 +180,7 @@ class NcclCollectivesTest {
             long arrived = store.add(where, 1);
             for (int polls = 0; arrived < 3; polls++) {
                 assertThat(polls).as("polls for the other ranks at " + where).isLessThan(3000);
-                Heartbeats.sleep(Duration.ofMillis(10));
+                Peers.sleep(Duration.ofMillis(10));
                 arrived = store.add(where, 0);
             }
         }

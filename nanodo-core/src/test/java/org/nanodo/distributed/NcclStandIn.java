@@ -88,21 +88,12 @@ final class NcclStandIn {
 
     /** In the child process: how many collectives it has called. */
     static int calls() {
-        return count("nccl_stand_in_calls");
-    }
-
-    /** In the child process: how often something was launched; a group counts once. */
-    static int launches() {
-        return count("nccl_stand_in_launches");
+        return NativeLibrary.getProcess().getFunction("nccl_stand_in_calls").invokeInt(new Object[0]);
     }
 
     /** In the child process: what goes wrong from here on, as {@code NCCL_STAND_IN_FAULT}. */
     static void fault(String fault) {
         NativeLibrary.getProcess().getFunction("setenv").invokeInt(new Object[] {"NCCL_STAND_IN_FAULT", fault, 1});
-    }
-
-    private static int count(String function) {
-        return NativeLibrary.getProcess().getFunction(function).invokeInt(new Object[0]);
     }
 
     private static void gcc(String library, String... inputs) throws IOException, InterruptedException {

@@ -17,44 +17,60 @@ import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Scope;
 
 /**
- * Each rank tells the others through the store that it is alive and how many collectives it has begun, so that an error
- * can name the rank that is missing. The store may be gone with its rank, and then never answers: one thread speaks with it, and nobody
- * waits for that thread without a limit.
+ * The ranks that run collectives together. Each tells the others through the store that it is alive and how many collectives
+ * it has begun, so that an error can name the rank that is missing. A store that is lost with its rank never answers, so one
+ * thread talks to the store, and nobody waits for that thread without a limit.
  */
-final class Heartbeats implements AutoCloseable {
+final class Peers implements AutoCloseable {
     private static final Duration PATIENCE = Duration.ofSeconds(5);
     private static final String FAILED = "failed: ";
 
-    private final Store owner; // not to be collected, and its server with it, as long as others need it
+    final int rank;
+    final int world;
+    final Duration timeout;
+
+    /** The start of the keys in the store that belong to these peers alone. */
+    final String prefix;
+
+    private final Store owner; // keeps the caller's store, and its server with it, from being collected
     private final Store store;
-    private final Arrivals ranks;
-    private final int rank;
-    private final int world;
+    private final Arrivals arrivals;
     private final Duration interval;
     private final ScheduledExecutorService thread =
             Executors.newSingleThreadScheduledExecutor(task -> DaemonThread.of("nanodo-heartbeats", task));
+    private volatile boolean met;
     private volatile long begun;
+    private volatile CollectiveException failure;
     private long beats;
-    private boolean failed;
+    private boolean silent;
 
-    /** Tells that this rank is there. */
-    Heartbeats(Store store, String prefix, int rank, int world, Duration timeout) {
-        this.owner = store;
-        this.store = Scope.keep(store.clone());
-        this.ranks = new Arrivals(this.store, prefix + "/rank/", rank, world);
+    /** @param kind distinguishes the peers of several libraries; peers of one kind are numbered in the order of creation */
+    Peers(Store store, String kind, int rank, int world, Duration timeout) {
+        if (rank < 0 || rank >= world) {
+            throw new IllegalArgumentException("There is no rank " + rank + " in a world of " + world);
+        }
+        if (timeout.isNegative() || timeout.isZero()) {
+            throw new IllegalArgumentException("A time limit of " + timeout + " leaves no time: give it seconds");
+        }
         this.rank = rank;
         this.world = world;
+        this.timeout = timeout;
+        this.prefix = kind + "/" + store.add(kind + "/ranks/" + rank, 1);
+        this.owner = store;
+        this.store = Scope.keep(store.clone());
+        this.arrivals = new Arrivals(this.store, prefix + "/rank/", rank, world);
         this.interval = Duration.ofMillis(Math.max(10, Math.min(1000, timeout.toMillis() / 10)));
-        this.store.set(ranks.key(rank), "0 0");
     }
 
-    /** Waits for all ranks, then beats until closed. */
-    void start(Duration timeout) {
-        ranks.await(timeout, "", "WORLD_SIZE", () -> {});
+    /** Announces this rank, waits for all others, then sends heartbeats until closed. */
+    void meet() {
+        store.set(arrivals.key(rank), "0 0");
+        met = true;
+        arrivals.await(timeout, "", "WORLD_SIZE", () -> {});
         thread.scheduleAtFixedRate(
                 () -> {
-                    if (!failed) {
-                        store.set(ranks.key(rank), ++beats + " " + begun);
+                    if (!silent) {
+                        store.set(arrivals.key(rank), ++beats + " " + begun);
                     }
                 },
                 0,
@@ -62,26 +78,58 @@ final class Heartbeats implements AutoCloseable {
                 TimeUnit.MILLISECONDS);
     }
 
-    /** Counts a collective, from one thread; returns its number. */
+    /** Counts a collective that starts and returns its number. Only one thread may call this. */
     long begin() {
         return ++begun;
     }
 
-    /** Lets other ranks that wait for this one know why. */
-    void failed(String message) {
-        try {
-            ask(() -> {
-                failed = true;
-                store.set(ranks.key(rank), FAILED + message);
-                return null;
-            });
-        } catch (TimeoutException | ExecutionException e) {
-            // who looks for this rank will find it silent
+    /** Describes a collective in a message. */
+    String describe(String name, long number) {
+        return name + ", collective " + number + " of rank " + rank + " of " + world + " ranks";
+    }
+
+    /** Returns the first failure, or null. */
+    CollectiveException failure() {
+        return failure;
+    }
+
+    void throwIfFailed() {
+        if (failure != null) {
+            throw new CollectiveException(failure.getMessage(), failure); // this thread's own stack trace
         }
     }
 
-    /** Which ranks hold up a collective that this rank was the {@code begun}-th to begin. Takes a few beats. */
-    String missing(long begun) {
+    /** Records a failure, if it is the first, and tells the peers. Returns the first failure. */
+    synchronized CollectiveException fail(String message, Throwable cause) {
+        if (failure == null) {
+            failure = new CollectiveException(message, cause);
+            tell(message);
+        }
+        return failure;
+    }
+
+    /** Closes this rank's part after a start that failed, and tells the peers why. */
+    void abandon(Throwable cause) {
+        if (met) {
+            tell(String.valueOf(cause.getMessage()));
+        }
+        close();
+    }
+
+    private void tell(String message) {
+        try {
+            ask(() -> {
+                silent = true;
+                store.set(arrivals.key(rank), FAILED + message);
+                return null;
+            });
+        } catch (TimeoutException | ExecutionException e) {
+            // peers that look for this rank will find that it sends no heartbeats
+        }
+    }
+
+    /** Names the ranks that hold up the collective of this number. Takes a few heartbeats. */
+    String missing(long number) {
         try {
             List<String> before = ask(this::read);
             sleep(interval.multipliedBy(5));
@@ -97,7 +145,7 @@ final class Heartbeats implements AutoCloseable {
                     failures.add("rank " + other + " " + beat);
                 } else if (beat.equals(before.get(other))) {
                     missing.add("rank " + other + " is gone, or does not answer");
-                } else if (Long.parseLong(beat.split(" ")[1]) < begun) {
+                } else if (Long.parseLong(beat.split(" ")[1]) < number) {
                     missing.add("rank " + other + " has not begun it");
                 }
             }
@@ -113,7 +161,7 @@ final class Heartbeats implements AutoCloseable {
     private List<String> read() {
         var beats = new ArrayList<String>();
         for (int other = 0; other < world; other++) {
-            beats.add(store.get_to_str(ranks.key(other)));
+            beats.add(store.get_to_str(arrivals.key(other)));
         }
         return beats;
     }
