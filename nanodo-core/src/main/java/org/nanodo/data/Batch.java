@@ -3,21 +3,21 @@ package org.nanodo.data;
 import java.util.Arrays;
 
 /**
- * Rows to learn from, row-major on the host. As NanoDO's {@code get_in_out} has it, a row's targets are its own tokens
- * moved by one, and its last token has none.
+ * A batch of rows, row-major in host memory. As in NanoDO's {@code get_in_out}, the targets of a row are its tokens shifted by
+ * one, and its last token has no target.
  *
- * @param B rows
- * @param L tokens a row
+ * @param B the number of rows
+ * @param L the number of tokens in a row
  * @param inputs_BxL token ids
- * @param targets_BxL the id after each
+ * @param targets_BxL the id after each input
  * @param weights_BxL 1 where there is a target to learn, 0 elsewhere
- * @param documents_BxL numbers that tell a row's documents apart, where attention is to stay within them; otherwise empty
+ * @param documents_BxL the number of each token's document, if attention must stay within documents; otherwise empty
  */
 public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] weights_BxL, int[] documents_BxL) {
     public Batch {
         if (documents_BxL.length != 0 && documents_BxL.length != B * L) {
-            throw new IllegalArgumentException("A batch of " + B + " rows of " + L + " tokens needs as many numbers of "
-                    + "documents or none, not " + documents_BxL.length);
+            throw new IllegalArgumentException("A batch of " + B + " rows of " + L + " tokens needs as many document "
+                    + "numbers or none, not " + documents_BxL.length);
         }
         if (inputs_BxL.length != B * L || targets_BxL.length != B * L || weights_BxL.length != B * L) {
             throw new IllegalArgumentException("A batch of " + B + " rows of " + L + " tokens needs " + B * L
@@ -26,7 +26,7 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
         }
     }
 
-    /** @param lengths_B how many tokens of each row are text; the rest is padding */
+    /** @param lengths_B the number of tokens of each row that are text; the rest is padding */
     public static Batch of(int L, int[] tokens_BxL, int... lengths_B) {
         int[] targets_BxL = new int[tokens_BxL.length];
         float[] weights_BxL = new float[tokens_BxL.length];
@@ -44,7 +44,7 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
         return new Batch(lengths_B.length, L, tokens_BxL, targets_BxL, weights_BxL, new int[0]);
     }
 
-    /** The sum of the weights: how many targets there are. */
+    /** Returns the sum of the weights, the number of targets. */
     public double weight() {
         double weight = 0;
         for (float w : weights_BxL) {
@@ -53,7 +53,7 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
         return weight;
     }
 
-    /** The rows from one (inclusive) to another (exclusive). */
+    /** Returns the rows from {@code from} (inclusive) to {@code to} (exclusive). */
     public Batch rows(int from, int to) {
         return new Batch(
                 to - from,
@@ -64,12 +64,12 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
                 isMasked() ? Arrays.copyOfRange(documents_BxL, from * L, to * L) : documents_BxL);
     }
 
-    /** The same with attention within these documents, or none if empty. */
+    /** Returns this batch with attention limited to these documents, or unlimited if empty. */
     public Batch documents(int... documents_BxL) {
         return new Batch(B, L, inputs_BxL, targets_BxL, weights_BxL, documents_BxL);
     }
 
-    /** Whether attention is to stay within documents. */
+    /** Returns whether attention must stay within documents. */
     public boolean isMasked() {
         return documents_BxL.length > 0;
     }

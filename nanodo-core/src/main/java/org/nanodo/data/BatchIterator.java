@@ -13,14 +13,13 @@ import org.nanodo.data.Packer.Window;
 import org.nanodo.files.DaemonThread;
 
 /**
- * Batches of a {@link PackedDataset}, in its order, packed in the background a window ahead. For use by one
- * thread at a time, but any may close it.
+ * Iterates over the batches of a {@link PackedDataset}, which are packed in the background one window ahead. Used by one thread
+ * at a time, but any thread may close it.
  */
 public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private final PackedDataset dataset;
     private final Packer packer;
-    private final ExecutorService background =
-            Executors.newSingleThreadExecutor(task -> DaemonThread.of("nanodo-packer", task));
+    private final ExecutorService background = Executors.newSingleThreadExecutor(task -> DaemonThread.of("nanodo-packer", task));
     private Future<Window> ahead;
     private Window window;
     private int row;
@@ -33,7 +32,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         seek(Position.start(dataset.mixture().parts().size()));
     }
 
-    /** Where the next batch comes from. Another iterator over an equal dataset goes on there after {@link #seek}. */
+    /** Returns the position of the next batch. Another iterator over an equal dataset can {@link #seek} to it. */
     public Position position() {
         Window current = current();
         Position start = current.start();
@@ -42,7 +41,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
 
     public void seek(Position position) {
         checkOpen();
-        checkIsHere(position);
+        checkExists(position);
         if (ahead != null) {
             ahead.cancel(false);
         }
@@ -68,7 +67,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     @Override
     public Batch next() {
         if (!hasNext()) {
-            throw new NoSuchElementException("The dataset has ended after " + dataset.epochs() + " epochs");
+            throw new NoSuchElementException("The dataset ended after " + dataset.epochs() + " epochs");
         }
         int rows = dataset.batch() / dataset.world();
         int first = row + dataset.rank() * rows;
@@ -77,8 +76,8 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     }
 
     /**
-     * The documents that begin in the windows, of about a million tokens each, that batches have come from since the beginning
-     * or {@link #seek}: when all batches have been served, each document once an epoch.
+     * Returns the total length of the documents that begin in the windows, of about a million tokens each, from which batches
+     * were served since the beginning or the last {@link #seek}. After the last batch, each document counts once per epoch.
      */
     public TextSize textSize() {
         checkOpen();
@@ -88,34 +87,34 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     @Override
     public void close() {
         closed = true;
-        background.shutdownNow().forEach(unstarted -> ((Future<?>) unstarted)
-                .cancel(false)); // somebody may be waiting for one
+        // Another thread may be waiting for a task that has not started.
+        background.shutdownNow().forEach(unstarted -> ((Future<?>) unstarted).cancel(false));
         packer.close();
     }
 
     private void checkOpen() {
         if (closed) {
-            throw new IllegalStateException("This iterator over batches is closed: take another one from its dataset");
+            throw new IllegalStateException(
+                    "This iterator over batches is closed: create another one from its dataset");
         }
     }
 
-    private void checkIsHere(Position position) {
+    private void checkExists(Position position) {
         List<Mixture.Part> parts = dataset.mixture().parts();
-        boolean here = position.sources().size() == parts.size() && position.token() >= 0 && position.row() >= 0;
-        for (int i = 0; here && i < parts.size(); i++) {
-            Position.SourcePosition place = position.sources().get(i);
+        boolean exists = position.sources().size() == parts.size() && position.token() >= 0 && position.row() >= 0;
+        for (int i = 0; exists && i < parts.size(); i++) {
+            Position.SourcePosition next = position.sources().get(i);
             int shards = parts.get(i).source().size();
-            // Shuffled documents may have numbers of their own, which are not known yet.
-            here = place.epoch() >= 0
-                    && place.shard() >= 0
-                    && (dataset.shuffles() || place.shard() < shards)
-                    && place.document() >= 0
-                    && place.drawn() >= 0;
+            exists = next.epoch() >= 0
+                    && next.shard() >= 0
+                    && (dataset.shuffles() || next.shard() < shards) // a permutation counts documents, not shards
+                    && next.document() >= 0
+                    && next.drawn() >= 0;
         }
-        if (!here) {
+        if (!exists) {
             String sizes = parts.stream().map(part -> "" + part.source().size()).collect(Collectors.joining(" and "));
             throw new IllegalArgumentException(position + " is not in this dataset of " + sizes
-                    + " documents or shards: it was taken from another one");
+                    + " documents or shards: it belongs to another one");
         }
     }
 
@@ -125,7 +124,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
             window = packed();
             if (row > window.rows()) {
                 throw new IllegalArgumentException(
-                        "Row " + row + " is not in this dataset: the position was taken from another one");
+                        "Row " + row + " is not in this dataset: the position belongs to another one");
             }
             ahead = pack(window.next());
             read = read.plus(window.begun());
@@ -137,7 +136,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         try {
             return await(ahead);
         } catch (RuntimeException e) {
-            checkOpen(); // that is why
+            checkOpen(); // closing causes failures
             throw e;
         }
     }

@@ -4,16 +4,29 @@ import java.io.IOException;
 import org.nanodo.data.Position.SourcePosition;
 import org.nanodo.source.DocumentIndex;
 import org.nanodo.source.DocumentSource;
+import org.nanodo.source.Shuffle;
 import org.nanodo.source.UnreadDocument;
 
 /**
- * The documents of one source in the order of training, not yet read, epoch after epoch. What follows a place depends on the
- * place and the seed alone, so that any can be found again. Its methods may be called by any thread.
+ * The documents of one source in training order, not yet read, epoch after epoch. The documents after a position depend only
+ * on the position and the seed, so that any position can be found again. Safe for use by several threads.
  */
-interface DocumentOrder extends AutoCloseable {
-    record Entry(SourcePosition place, UnreadDocument document) {}
+abstract class DocumentOrder implements AutoCloseable {
+    record Entry(SourcePosition position, UnreadDocument document) {}
 
-    /** The order of one of the dataset's sources. */
+    final DocumentSource source;
+    final long seed;
+    final long epochs;
+    private int[] shuffled;
+    private long shuffledEpoch = -1;
+
+    DocumentOrder(DocumentSource source, long seed, long epochs) {
+        this.source = source;
+        this.seed = seed;
+        this.epochs = epochs;
+    }
+
+    /** Returns the order of one of the dataset's sources. */
     static DocumentOrder of(PackedDataset dataset, int part) {
         DocumentSource source = dataset.mixture().parts().get(part).source();
         if (!dataset.shuffles()) {
@@ -26,28 +39,38 @@ interface DocumentOrder extends AutoCloseable {
                 : new Permutation(index, source, seed, dataset.epochs());
     }
 
-    /** Of the next document, as far as it is known that the shard goes on. */
-    SourcePosition place();
+    /** Returns the position of the next document, which may be the end of a shard. */
+    abstract SourcePosition position();
 
     /**
-     * Makes that place's document the next one.
+     * Moves to a position, so that its document is the next one.
      *
-     * @throws IllegalArgumentException if there is no such place
+     * @throws IllegalArgumentException if the position does not exist
      */
-    void seek(SourcePosition place) throws IOException;
+    abstract void seek(SourcePosition position) throws IOException;
 
-    /** Null after the last epoch. @throws IllegalArgumentException if a whole epoch has no document */
-    Entry next() throws IOException;
+    /** Returns null after the last epoch. @throws IllegalArgumentException if a whole epoch has no document */
+    abstract Entry next() throws IOException;
 
     @Override
-    void close();
+    public abstract void close();
 
-    static IllegalArgumentException beyondTheEnd(SourcePosition place) {
-        return new IllegalArgumentException(
-                place + " is beyond the end of its shard: it was taken from another dataset");
+    /** Returns an element of an epoch's random permutation of 0 to size - 1. */
+    final int shuffled(int index, int size, long epoch) {
+        if (shuffledEpoch != epoch) {
+            shuffled = null; // free it before the next one is allocated
+            shuffled = Shuffle.permutation(size, seed, -epoch);
+            shuffledEpoch = epoch;
+        }
+        return shuffled[index];
     }
 
-    static IllegalArgumentException noDocuments(DocumentSource source) {
+    static IllegalArgumentException beyondTheEnd(SourcePosition position) {
+        return new IllegalArgumentException(
+                position + " is beyond the end of its shard: it belongs to another dataset");
+    }
+
+    final IllegalArgumentException noDocuments() {
         return new IllegalArgumentException("The source has no documents: none of its " + source.size()
                 + " shards has one, such as " + source.name(0));
     }

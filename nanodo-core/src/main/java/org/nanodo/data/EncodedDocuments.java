@@ -21,25 +21,25 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One source's documents as ids, in the order of training, read and encoded by several threads ahead of the one that asks.
- * One asked for again, as a long document is by one window after another, is not encoded again.
+ * One source's documents as tokens, in training order, read and encoded ahead of the consumer by several threads. A document
+ * that is requested again, as one that spans several windows is, is not encoded again.
  */
 final class EncodedDocuments implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(EncodedDocuments.class);
 
-    /** Short documents go to a thread by the hundred: handing a task over costs as much as encoding a kilobyte. */
+    /** Short documents are handed to a thread by the hundred: a hand-over costs as much as encoding a kilobyte. */
     private static final int CHUNK_TOKENS = 1 << 16;
 
     private static final int CHUNK_DOCUMENTS = 256;
 
-    /** Of documents found and not yet asked for, as they are in their file: huge ones may follow small ones. */
+    /** The limit for the raw bytes of documents that were found but not yet requested: huge ones may follow small ones. */
     private static final long AHEAD_BYTES = 1 << 26;
 
-    /** A document, and the place of the one after it. */
+    /** A document, and the position of the one after it. */
     record Encoded(Tokens tokens, SourcePosition next) {}
 
-    /** A document at its place, and where its ids will be; the end of the data has none. */
-    private record Ahead(SourcePosition place, Future<List<Result>> chunk, int index, int bytes) {}
+    /** A document whose tokens will be at an index of a chunk. The end of the data is an entry without a chunk. */
+    private record Ahead(SourcePosition position, Future<List<Result>> chunk, int index, int bytes) {}
 
     private record Result(Tokens tokens, RuntimeException failure) {}
 
@@ -51,27 +51,27 @@ final class EncodedDocuments implements AutoCloseable {
     private final Set<String> warned = ConcurrentHashMap.newKeySet();
     private final ArrayDeque<Ahead> ahead = new ArrayDeque<>();
     private Ahead current;
-    private boolean ended; // or failed: there is nothing to read any more
+    private boolean ended; // by the end of the data or by a failure
     private double meanTokens;
     private long aheadBytes;
 
-    /** @param maxTokens what may wait in memory, as far as the documents before let one guess */
+    /** @param maxTokens the limit for tokens that wait in memory, as estimated from the documents before */
     EncodedDocuments(DocumentOrder order, Tokenizer tokenizer, Executor encoders, int threads, long maxTokens) {
         this.order = order;
         this.tokenizer = tokenizer;
         this.encoders = encoders;
         this.maxDocuments = threads * CHUNK_DOCUMENTS;
         this.maxTokens = maxTokens;
-        this.meanTokens = maxTokens; // until the first is known
+        this.meanTokens = maxTokens; // until the first document is known
     }
 
-    /** The document at that place, which is cheap if it is the last one asked for or the one after; null at the data's end. */
-    Encoded at(SourcePosition place) {
-        while (current != null && !current.place.isSameDocument(place)) {
+    /** Returns the document at a position, or null at the end of the data. Cheap for the last document and the next one. */
+    Encoded at(SourcePosition position) {
+        while (current != null && !current.position.isSameDocument(position)) {
             take();
         }
         if (current == null) {
-            seek(place);
+            seek(position);
             readAhead();
             take();
         }
@@ -85,25 +85,25 @@ final class EncodedDocuments implements AutoCloseable {
         }
         int length = document.tokens.ids().length;
         meanTokens = meanTokens == maxTokens ? length : 0.9 * meanTokens + 0.1 * length;
-        return new Encoded(document.tokens, ahead.element().place.after(place.tokens() + length));
+        return new Encoded(document.tokens, ahead.element().position.after(position.tokens() + length));
     }
 
-    /** The next of those ahead becomes the current one; null if there is none. */
+    /** Makes the first document ahead the current one; null if there is none. */
     private void take() {
         current = ahead.poll();
         aheadBytes -= current == null ? 0 : current.bytes;
     }
 
-    private void seek(SourcePosition place) {
+    private void seek(SourcePosition position) {
         ended = false;
         try {
-            order.seek(place);
+            order.seek(position);
         } catch (IOException e) {
-            fail(new UncheckedIOException(Failures.reason(e), e));
+            fail(unchecked(e));
         }
     }
 
-    /** At least the place of the next document is always known. */
+    /** Reads documents ahead, at least one, so that the position of the next document is always known. */
     private void readAhead() {
         while (!ended
                 && (ahead.isEmpty()
@@ -119,16 +119,16 @@ final class EncodedDocuments implements AutoCloseable {
                         entry != null;
                         entry = documents.size() < count && aheadBytes < AHEAD_BYTES ? order.next() : null) {
                     int bytes = entry.document().bytes();
-                    ahead.add(new Ahead(entry.place(), chunk, documents.size(), bytes));
+                    ahead.add(new Ahead(entry.position(), chunk, documents.size(), bytes));
                     aheadBytes += bytes;
                     documents.add(entry.document());
                 }
                 if (documents.isEmpty()) {
                     ended = true;
-                    ahead.add(new Ahead(order.place(), null, 0, 0));
+                    ahead.add(new Ahead(order.position(), null, 0, 0));
                 }
             } catch (IOException e) {
-                fail(new UncheckedIOException(Failures.reason(e), e));
+                fail(unchecked(e));
             } catch (RuntimeException e) {
                 fail(e);
             }
@@ -136,24 +136,31 @@ final class EncodedDocuments implements AutoCloseable {
         }
     }
 
-    /** For when its turn comes. */
+    /** Enqueues a failure, which is thrown when its turn comes. */
     private void fail(RuntimeException failure) {
         ended = true;
-        ahead.add(new Ahead(order.place(), CompletableFuture.failedFuture(failure), 0, 0));
+        ahead.add(new Ahead(order.position(), CompletableFuture.failedFuture(failure), 0, 0));
     }
 
     private Result encoded(UnreadDocument document) {
         try {
             Tokens tokens = document.tokens(tokenizer);
             if (tokens.malformed() > 0 && warned.add(tokens.name())) {
-                log.warn("{} is not UTF-8 in {} places, each now reads U+FFFD", tokens.name(), tokens.malformed());
+                log.warn(
+                        "{} is not UTF-8 in {} places, which were replaced by U+FFFD",
+                        tokens.name(),
+                        tokens.malformed());
             }
             return new Result(tokens, null);
         } catch (IOException e) {
-            return new Result(null, new UncheckedIOException(Failures.reason(e), e));
+            return new Result(null, unchecked(e));
         } catch (RuntimeException e) {
             return new Result(null, e);
         }
+    }
+
+    private static UncheckedIOException unchecked(IOException e) {
+        return new UncheckedIOException(Failures.reason(e), e);
     }
 
     @Override

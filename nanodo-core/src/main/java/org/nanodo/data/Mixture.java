@@ -11,21 +11,20 @@ import org.nanodo.source.DataFile;
 import org.nanodo.source.DocumentSource;
 
 /**
- * Sources with weights. A weight is a share of the tokens, not of the documents: it is tokens that are trained on and that
- * published mixtures are tabled in, and a source of long documents would otherwise get more than its share. Weights count in
- * proportion to one another.
+ * Sources with weights. A weight is a share of the tokens, not of the documents: training and the tables of published mixtures
+ * count tokens, and a source of long documents would otherwise get more than its share. Weights are relative to one another.
  *
  * <pre>{@code
  * PackedDataset.of(Mixture.of(web, 0.7).and(code, 0.2).and(books, 0.1))
  * }</pre>
  *
- * <p>Nothing is drawn at random: the next document is always from the source that has had the fewest tokens for its weight
- * (stride scheduling, Waldspurger and Weihl 1995). So at any time no source is ahead of its share by more than one
- * document of its own, nor behind by more than one of each of the others.
+ * <p>Nothing is drawn at random: the next document always comes from the source with the fewest tokens relative to its weight
+ * (stride scheduling, Waldspurger and Weihl 1995). So no source is ever ahead of its share by more than one document of its
+ * own, or behind by more than one of each of the others.
  *
- * <p>Each source has epochs of its own: one that has ended begins anew, and a small source with a large weight is repeated
- * more often. To repeat it n times in a run, its share is n times its tokens over those of the run. With
- * {@link PackedDataset#epochs} the data ends when the first source would have to begin once more; up to there the shares hold.
+ * <p>Each source has its own epochs: a source that ends starts again, so that a small source with a large weight is repeated
+ * more often. To repeat a source n times in a run, set its share to n times its tokens over those of the run. With
+ * {@link PackedDataset#epochs}, the data ends when the first source would have to start once more; until then the shares hold.
  */
 public record Mixture(List<Part> parts) {
     private static final int MAX_FILES = 10_000;
@@ -33,7 +32,7 @@ public record Mixture(List<Part> parts) {
     public record Part(DocumentSource source, double weight) {
         public Part {
             check(source.size() > 0, "The source has no documents");
-            check(weight > 0 && weight < Double.POSITIVE_INFINITY, "weight is " + weight + ", it has to be positive");
+            check(weight > 0 && weight < Double.POSITIVE_INFINITY, "weight is " + weight + ", but must be positive");
         }
     }
 
@@ -52,18 +51,19 @@ public record Mixture(List<Part> parts) {
         return new Mixture(more);
     }
 
-    /** Which source is next. */
-    int next(List<SourcePosition> places) {
+    /** Returns the index of the source of the next document. */
+    int next(List<SourcePosition> positions) {
         int next = 0;
         for (int i = 1; i < parts.size(); i++) {
-            if (places.get(i).tokens() / parts.get(i).weight < places.get(next).tokens() / parts.get(next).weight) {
+            if (positions.get(i).tokens() / parts.get(i).weight
+                    < positions.get(next).tokens() / parts.get(next).weight) {
                 next = i;
             }
         }
         return next;
     }
 
-    /** Tells one mixture from another: sizes, digests and, if there are several sources, weights. */
+    /** Returns a text that distinguishes this mixture from others: sizes, digests and, for several sources, weights. */
     public String fingerprint() throws IOException {
         var all = new StringJoiner(" + ");
         for (Part part : parts) {
@@ -74,8 +74,8 @@ public record Mixture(List<Part> parts) {
     }
 
     /**
-     * The files of all sources. Of more than 10,000 one stands for all, with their size in all and a digest for its time, so
-     * that a checkpoint can keep them.
+     * Returns the files of all sources, as a checkpoint records them. More than 10,000 files are represented by one, with their
+     * total size and, instead of a time, a digest.
      */
     public List<DataFile> files() throws IOException {
         var files = new ArrayList<DataFile>();

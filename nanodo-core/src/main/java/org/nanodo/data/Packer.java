@@ -11,40 +11,39 @@ import org.nanodo.files.DaemonThread;
 import org.nanodo.source.Shuffle;
 
 /**
- * Noam packing: documents, each as BOS, its ids, EOS, are laid end to end and cut every L tokens, so that no position is
- * wasted. Rows come in windows, each a function of the position it starts at alone: that is what makes seeking exact.
+ * Packs the documents of a dataset into windows of rows. A window depends only on the position at which it starts, which makes
+ * seeking exact.
  */
 final class Packer implements AutoCloseable {
-    /** About a million tokens, 4 MiB: the reach of the row shuffle, and what is made ahead of the trainer. */
+    /** About a million tokens, 4 MiB: the range of the row shuffle, and the amount packed ahead of the trainer. */
     private static final int WINDOW_TOKENS = 1 << 20;
 
-    /** Where rows are not shuffled: an evaluation of few batches has no use for more. */
+    /** The size of a window without shuffling: an evaluation of few batches needs no more. */
     private static final int UNSHUFFLED_BATCHES = 64;
 
     /**
-     * Rows in the order they are served. The last window of a finite dataset is filled up with padding.
+     * Rows in the order in which they are served. The last window of a finite dataset is padded to whole batches.
      *
-     * @param begun the documents that begin here
+     * @param begun the total length of the documents that begin in this window
      */
-    record Window(Position start, Position next, Rows made, int[] order, TextSize begun) {
+    record Window(Position start, Position next, Rows packed, int[] order, TextSize begun) {
         int rows() {
             return order.length;
         }
 
         Batch batch(int from, int to) {
-            return made.batch(order, from, to);
+            return packed.batch(order, from, to);
         }
     }
 
-    /** Of tokens of documents encoded ahead, over all sources: 16 MiB. */
+    /** The limit for tokens encoded ahead, over all sources: 16 MiB. */
     private static final long AHEAD_TOKENS = 1 << 22;
 
     private static final int THREADS = Runtime.getRuntime().availableProcessors();
 
     private final PackedDataset dataset;
     private final List<EncodedDocuments> sources;
-    private final ExecutorService encoders =
-            Executors.newFixedThreadPool(THREADS, task -> DaemonThread.of("nanodo-encoder", task));
+    private final ExecutorService encoders = Executors.newFixedThreadPool(THREADS, task -> DaemonThread.of("nanodo-encoder", task));
 
     Packer(PackedDataset dataset) {
         this.dataset = dataset;
@@ -56,7 +55,7 @@ final class Packer implements AutoCloseable {
                 .toList();
     }
 
-    /** The window that starts there, without rows if the data ends there. */
+    /** Packs the window that starts at a position; it has no rows if the data ends there. */
     Window window(Position start) {
         int L = dataset.length();
         int batch = dataset.batch();
@@ -64,14 +63,14 @@ final class Packer implements AutoCloseable {
         if (!dataset.shuffles()) {
             batches = Math.min(batches, UNSHUFFLED_BATCHES);
         }
-        var made = new Rows(dataset, batches * batch);
-        var places = new ArrayList<>(start.sources());
+        var rows = new Rows(dataset, batches * batch);
+        var positions = new ArrayList<>(start.sources());
         int token = start.token();
         TextSize begun = TextSize.NONE;
-        while (!made.areFull()) {
-            int source = dataset.mixture().next(places);
-            SourcePosition place = places.get(source);
-            Encoded document = sources.get(source).at(place);
+        while (!rows.areFull()) {
+            int source = dataset.mixture().next(positions);
+            SourcePosition position = positions.get(source);
+            Encoded document = sources.get(source).at(position);
             if (document == null) {
                 break;
             }
@@ -81,22 +80,22 @@ final class Packer implements AutoCloseable {
             }
             if (token > 0 && token >= ids.length) {
                 throw new IllegalArgumentException(
-                        start + " is beyond the end of its document: it was taken from another dataset");
+                        start + " is beyond the end of its document: it belongs to another dataset");
             }
-            token += made.add(ids, token);
+            token += rows.add(ids, token);
             if (token == ids.length) {
                 token = 0;
-                places.set(source, document.next());
-                checkLongEnough(place, document.next(), source);
+                positions.set(source, document.next());
+                checkLongEnough(position, document.next(), source);
             }
         }
-        int rows = (made.count() + batch - 1) / batch * batch;
-        return new Window(start, new Position(places, token, 0), made, rowOrder(start, made.count(), rows), begun);
+        int padded = (rows.count() + batch - 1) / batch * batch;
+        return new Window(start, new Position(positions, token, 0), rows, rowOrder(start, rows.count(), padded), begun);
     }
 
-    /** After the first pass over a source its tokens are known. An endless one without any would be read for ever. */
-    private void checkLongEnough(SourcePosition place, SourcePosition next, int source) {
-        if (place.epoch() > 0 || next.epoch() == 0 || dataset.epochs() != PackedDataset.ENDLESS) {
+    /** Checks a source after its first pass: an endless source without tokens would be read for ever. */
+    private void checkLongEnough(SourcePosition position, SourcePosition next, int source) {
+        if (position.epoch() > 0 || next.epoch() == 0 || dataset.epochs() != PackedDataset.ENDLESS) {
             return;
         }
         if (next.tokens() == 0) {
@@ -105,7 +104,7 @@ final class Packer implements AutoCloseable {
         }
         if (sources.size() == 1 && dataset.packing() == Packing.NOAM && next.tokens() < dataset.length()) {
             throw new IllegalArgumentException("The whole corpus is " + next.tokens() + " tokens, one row needs "
-                    + dataset.length() + ": use more text or a smaller length");
+                    + dataset.length() + ": use more text or shorter rows");
         }
     }
 

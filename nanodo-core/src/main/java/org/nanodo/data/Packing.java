@@ -2,12 +2,12 @@ package org.nanodo.data;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 
-/** How documents become rows. */
+/** The ways to pack documents into rows. */
 public enum Packing {
-    /** Laid end to end and cut every L tokens, so that no position is wasted (Shazeer's, as in T5 and PaLM). */
+    /** Documents are concatenated and cut every L tokens, so that no position is wasted (by Noam Shazeer; T5, PaLM). */
     @JsonProperty("noam")
     NOAM,
-    /** One document a row, cut off after L tokens or filled up with padding: NanoDO's way to evaluate. */
+    /** Each row is one document, truncated or padded to L tokens, as in NanoDO's evaluation. */
     @JsonProperty("padded")
     PADDED
 }

@@ -4,43 +4,35 @@ import java.io.IOException;
 import org.nanodo.data.Position.SourcePosition;
 import org.nanodo.source.DocumentIndex;
 import org.nanodo.source.DocumentSource;
-import org.nanodo.source.Shuffle;
 
-/** All documents of a source in one random order, another one every epoch. Takes four bytes a document. */
-final class Permutation implements DocumentOrder {
+/** All documents of a source in one random order, another one every epoch. Keeps four bytes a document in memory. */
+final class Permutation extends DocumentOrder {
     private final DocumentIndex index;
-    private final DocumentSource source;
-    private final long seed;
-    private final long epochs;
     private long epoch;
     private int next;
-    private int[] order; // of this epoch
-    private long orderEpoch = -1;
 
     Permutation(DocumentIndex index, DocumentSource source, long seed, long epochs) {
+        super(source, seed, epochs);
         this.index = index;
-        this.source = source;
-        this.seed = seed;
-        this.epochs = epochs;
     }
 
-    /** Documents take the shards' part. */
+    /** Returns a position that counts documents as shards. */
     @Override
-    public synchronized SourcePosition place() {
+    synchronized SourcePosition position() {
         return new SourcePosition(epoch, next, 0, 0, 0);
     }
 
     @Override
-    public synchronized void seek(SourcePosition place) throws IOException {
-        if (place.document() > 0 || place.drawn() > 0 || place.shard() > size()) {
-            throw DocumentOrder.beyondTheEnd(place);
+    synchronized void seek(SourcePosition position) throws IOException {
+        if (position.document() > 0 || position.drawn() > 0 || position.shard() > size()) {
+            throw beyondTheEnd(position);
         }
-        epoch = place.epoch();
-        next = place.shard();
+        epoch = position.epoch();
+        next = position.shard();
     }
 
     @Override
-    public synchronized Entry next() throws IOException {
+    synchronized Entry next() throws IOException {
         if (next == size()) {
             epoch++;
             next = 0;
@@ -48,19 +40,15 @@ final class Permutation implements DocumentOrder {
         if (epoch >= epochs) {
             return null;
         }
-        if (orderEpoch != epoch) {
-            order = null; // before there is another one
-            order = Shuffle.permutation(size(), seed, -epoch);
-            orderEpoch = epoch;
-        }
-        SourcePosition place = place();
-        return new Entry(place, index.document(order[next++]));
+        var entry = new Entry(position(), index.document(shuffled(next, size(), epoch)));
+        next++;
+        return entry;
     }
 
     private int size() throws IOException {
         int size = index.first(source.size());
         if (size == 0) {
-            throw DocumentOrder.noDocuments(source);
+            throw noDocuments();
         }
         return size;
     }

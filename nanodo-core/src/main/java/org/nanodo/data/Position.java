@@ -6,10 +6,11 @@ import java.util.Collections;
 import java.util.List;
 
 /**
- * Where a dataset goes on: {@code row} rows into the window of rows that starts at these places of its sources, and at a
- * token of the document that is next.
+ * A position in a dataset, from which a run can resume.
  *
- * @param sources one place for each source of the mixture, in its order
+ * @param sources for each source of the mixture, the document at which the current window of rows starts
+ * @param token the token of the next document at which the window starts
+ * @param row the number of rows of the window that were served
  */
 public record Position(List<SourcePosition> sources, int token, int row) {
     public Position {
@@ -17,14 +18,14 @@ public record Position(List<SourcePosition> sources, int token, int row) {
     }
 
     /**
-     * The next document of a source.
+     * The position of the next document of a source.
      *
-     * @param epoch passes made over the source
-     * @param shard shards passed in this epoch, in its order; documents, where all of them are in one random order
-     * @param document documents passed in this shard, in its order
-     * @param drawn documents drawn, in random order, from those that the shuffle buffer is filled with from there on; 0, too,
-     *     in checkpoints from before there was one
-     * @param tokens tokens drawn from the source so far, in all epochs
+     * @param epoch the number of completed passes over the source
+     * @param shard the number of completed shards in this epoch; of documents, if all are in one random order
+     * @param document the number of completed documents in this shard
+     * @param drawn the number of documents drawn from the shuffle buffer that is filled from this position on; 0 in checkpoints
+     *     of versions without a buffer
+     * @param tokens the number of tokens drawn from the source, over all epochs
      */
     public record SourcePosition(
             long epoch, int shard, int document, @JsonSetter(nulls = Nulls.AS_EMPTY) int drawn, long tokens) {
@@ -41,7 +42,7 @@ public record Position(List<SourcePosition> sources, int token, int row) {
         return new Position(Collections.nCopies(sources, new SourcePosition(0, 0, 0, 0, 0)), 0, 0);
     }
 
-    /** Tokens drawn before this one. */
+    /** Returns the number of tokens before this position. */
     long tokens() {
         return token + sources.stream().mapToLong(SourcePosition::tokens).sum();
     }

@@ -2,12 +2,12 @@ package org.nanodo.data;
 
 import java.util.Arrays;
 
-/** Rows of L tokens that documents fill one after the other. */
+/** Packs documents into rows of L tokens. */
 final class Rows {
     private final Packing packing;
     private final int L;
     private final int[] tokens;
-    private final int[] documents; // each token's, by number; empty if nobody asks
+    private final int[] documents; // the number of each token's document; empty without a document mask
     private final int[] lengths;
     private int filled;
     private int document;
@@ -25,12 +25,12 @@ final class Rows {
         return filled == tokens.length;
     }
 
-    /** How many have a token. */
+    /** Returns the number of rows that have a token. */
     int count() {
         return (filled + L - 1) / L;
     }
 
-    /** Takes a document's ids from one on. @return how many of them are done with */
+    /** Adds the ids of a document from an index on. @return how many ids were used up: packed, or dropped by truncation */
     int add(int[] ids, int from) {
         int room = packing == Packing.PADDED ? L : tokens.length - filled;
         int take = Math.min(ids.length - from, room);
@@ -50,7 +50,7 @@ final class Rows {
         return ids.length - from;
     }
 
-    /** Those of the given numbers. */
+    /** Returns the rows whose numbers are in this range of {@code rows}. */
     Batch batch(int[] rows, int from, int to) {
         int[] tokens_BxL = new int[(to - from) * L];
         int[] documents_BxL = new int[documents.length == 0 ? 0 : tokens_BxL.length];

@@ -4,54 +4,46 @@ import java.io.IOException;
 import org.nanodo.data.Position.SourcePosition;
 import org.nanodo.source.DocumentReader;
 import org.nanodo.source.DocumentSource;
-import org.nanodo.source.Shuffle;
 import org.nanodo.source.UnreadDocument;
 
 /**
- * Documents shard after shard, each from its beginning, since that is how a compressed file can be read. Where shards are
- * shuffled, they come in another order every epoch.
+ * The documents shard after shard, each read from its beginning, as compressed files must be. If shards are shuffled, each
+ * epoch has another order of shards.
  */
-final class ShardSequence implements DocumentOrder {
-    private final DocumentSource source;
+final class ShardSequence extends DocumentOrder {
     private final boolean shuffles;
-    private final long seed;
-    private final long epochs;
     private long epoch;
     private int shard;
     private int document;
-    private int[] shards; // in the order of this epoch, if shuffled
-    private long shardsEpoch = -1;
     private DocumentReader reader;
     private volatile boolean closed;
 
     ShardSequence(DocumentSource source, boolean shuffles, long seed, long epochs) {
-        this.source = source;
+        super(source, seed, epochs);
         this.shuffles = shuffles;
-        this.seed = seed;
-        this.epochs = epochs;
     }
 
     @Override
-    public synchronized SourcePosition place() {
+    synchronized SourcePosition position() {
         return new SourcePosition(epoch, shard, document, 0, 0);
     }
 
-    /** At the cost of going through the shard up to there. */
+    /** Moves to a position by reading its shard up to there. */
     @Override
-    public synchronized void seek(SourcePosition place) throws IOException {
-        if (place.shard() >= source.size()) {
-            throw DocumentOrder.beyondTheEnd(place);
+    synchronized void seek(SourcePosition position) throws IOException {
+        if (position.shard() >= source.size()) {
+            throw beyondTheEnd(position);
         }
-        moveTo(place.epoch(), place.shard());
-        while (document < place.document()) {
+        moveTo(position.epoch(), position.shard());
+        while (document < position.document()) {
             if (nextOfShard() == null) {
-                throw DocumentOrder.beyondTheEnd(place);
+                throw beyondTheEnd(position);
             }
         }
     }
 
     @Override
-    public synchronized Entry next() throws IOException {
+    synchronized Entry next() throws IOException {
         while (epoch < epochs) {
             UnreadDocument next = nextOfEpoch();
             if (next != null) {
@@ -61,9 +53,9 @@ final class ShardSequence implements DocumentOrder {
         return null;
     }
 
-    /** The next document of this epoch; null if there is none any more, and then the next epoch has begun. */
+    /** Returns the next document of this epoch; null at its end, where the next epoch begins. */
     synchronized UnreadDocument nextOfEpoch() throws IOException {
-        boolean isWhole = shard == 0 && document == 0;
+        boolean whole = shard == 0 && document == 0;
         while (true) {
             UnreadDocument next = nextOfShard();
             if (next != null) {
@@ -71,8 +63,8 @@ final class ShardSequence implements DocumentOrder {
             }
             if (shard + 1 == source.size()) {
                 moveTo(epoch + 1, 0);
-                if (isWhole) {
-                    throw DocumentOrder.noDocuments(source);
+                if (whole) {
+                    throw noDocuments();
                 }
                 return null;
             }
@@ -82,22 +74,14 @@ final class ShardSequence implements DocumentOrder {
 
     private UnreadDocument nextOfShard() throws IOException {
         if (closed) {
-            throw new IllegalStateException("Closed");
+            throw new IllegalStateException("The order of documents is closed");
         }
         if (reader == null) {
-            open();
+            reader = source.open(shuffles ? shuffled(shard, source.size(), epoch) : shard);
         }
         UnreadDocument next = reader.next();
         document += next == null ? 0 : 1;
         return next;
-    }
-
-    private void open() throws IOException {
-        if (shuffles && shardsEpoch != epoch) {
-            shards = Shuffle.permutation(source.size(), seed, -epoch);
-            shardsEpoch = epoch;
-        }
-        reader = source.open(shuffles ? shards[shard] : shard);
     }
 
     private void moveTo(long epoch, int shard) throws IOException {
@@ -116,13 +100,13 @@ final class ShardSequence implements DocumentOrder {
 
     @Override
     public void close() {
-        closed = true; // ends what fills a buffer
+        closed = true; // ends the filling of a buffer
         try {
             synchronized (this) {
                 closeReader();
             }
         } catch (IOException e) {
-            // It was only read, and is read no more.
+            // The reader is no longer used.
         }
     }
 }

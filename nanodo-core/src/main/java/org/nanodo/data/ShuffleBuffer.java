@@ -9,71 +9,66 @@ import org.nanodo.source.Shuffle;
 import org.nanodo.source.UnreadDocument;
 
 /**
- * Documents that can only be read in order: shards come in another order every epoch, and what follows one another in them is
- * put into a buffer, which is served in random order and then filled anew. The buffer reaches from one shard into the next,
- * not from one epoch into the next. A place is where the buffer's first document is, and how many have been drawn from it.
+ * A shuffle of documents that can only be read in order. Each epoch has another order of shards, whose consecutive documents
+ * fill a buffer that is served in random order and then refilled. The buffer may extend across shards, but not across epochs.
+ * A position consists of the position of the buffer's first document and the number of documents drawn from the buffer.
  */
-final class ShuffleBuffer implements DocumentOrder {
-    /** What a document takes besides its bytes, about: many small ones may not take far more than the buffer's size. */
+final class ShuffleBuffer extends DocumentOrder {
+    /** The approximate memory of a document besides its bytes: many small documents must not far exceed the buffer's size. */
     private static final int OVERHEAD = 256;
 
     private final ShardSequence documents;
-    private final long seed;
-    private final long epochs;
     private final long bytes;
-    private final int shards;
     private final List<UnreadDocument> buffer = new ArrayList<>();
     private int[] order;
     private int drawn;
     private SourcePosition start;
-    private boolean isFilling; // or has failed to: then all of it is still to come
+    private boolean isFilling; // remains true after a failure: then the whole buffer is still to be served
 
     ShuffleBuffer(DocumentSource source, long seed, long epochs, long bytes) {
+        super(source, seed, epochs);
         this.documents = new ShardSequence(source, true, seed, epochs);
-        this.seed = seed;
-        this.epochs = epochs;
         this.bytes = bytes;
-        this.shards = source.size();
     }
 
     @Override
-    public synchronized SourcePosition place() {
+    synchronized SourcePosition position() {
         return isFilling || drawn < buffer.size()
                 ? new SourcePosition(start.epoch(), start.shard(), start.document(), drawn, 0)
-                : documents.place();
+                : documents.position();
     }
 
     @Override
-    public synchronized void seek(SourcePosition place) throws IOException {
+    synchronized void seek(SourcePosition position) throws IOException {
         empty();
-        documents.seek(place);
-        if (place.drawn() > 0) {
+        documents.seek(position);
+        if (position.drawn() > 0) {
             fill();
-            if (place.drawn() > buffer.size()) {
-                throw DocumentOrder.beyondTheEnd(place);
+            if (position.drawn() > buffer.size()) {
+                throw beyondTheEnd(position);
             }
-            drawn = place.drawn();
+            drawn = position.drawn();
         }
     }
 
     @Override
-    public synchronized Entry next() throws IOException {
+    synchronized Entry next() throws IOException {
         if (drawn == buffer.size()) {
             fill();
             if (buffer.isEmpty()) {
                 return null;
             }
         }
-        SourcePosition place = place();
-        UnreadDocument next = buffer.set(order[drawn++], null); // others hold it from now on
-        return new Entry(place, next);
+        SourcePosition position = position();
+        UnreadDocument next = buffer.set(order[drawn++], null); // the caller holds it from now on
+        return new Entry(position, next);
     }
 
-    /** With nothing, after the last epoch. */
+    /** Refills the buffer; after the last epoch it remains empty. */
     private void fill() throws IOException {
         empty();
-        while (buffer.isEmpty() && documents.place().epoch() < epochs) {
-            start = documents.place();
+        while (buffer.isEmpty() && documents.position().epoch() < epochs) {
+            start = documents.position();
             isFilling = true;
             for (long size = 0; size < bytes; ) {
                 UnreadDocument next = documents.nextOfEpoch();
@@ -87,7 +82,7 @@ final class ShuffleBuffer implements DocumentOrder {
         }
         isFilling = false;
         if (!buffer.isEmpty()) {
-            long turn = (start.epoch() * shards + start.shard()) << 32 | start.document();
+            long turn = (start.epoch() * source.size() + start.shard()) << 32 | start.document();
             order = Shuffle.permutation(buffer.size(), ~seed, turn);
         }
     }

@@ -3,10 +3,11 @@ package org.nanodo.data;
 import org.nanodo.source.UnreadDocument.Tokens;
 
 /**
- * How long documents are.
+ * The total length of documents.
  *
- * @param targets tokens to predict: all of a document, BOS and EOS included, but in a row of its own not the first
- * @param bytes of their text in UTF-8
+ * @param targets the number of tokens to predict: all tokens including BOS and EOS, but not the first one if each document has
+ *     a row of its own
+ * @param bytes the length of the text in UTF-8
  */
 public record TextSize(long targets, long bytes) {
     static final TextSize NONE = new TextSize(0, 0);

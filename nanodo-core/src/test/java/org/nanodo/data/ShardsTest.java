@@ -76,19 +76,19 @@ class ShardsTest {
                 PackedDataset.of(shards(2, 20_000, 17_000)).shuffle(9).shuffleBuffer(2 << 20);
         Documents.checkSeek(data.length(1 << 14).batch(8), 5);
         DocumentOrder order = DocumentOrder.of(data.epochs(1), 0);
-        var places = new ArrayList<Position.SourcePosition>();
+        var positions = new ArrayList<Position.SourcePosition>();
         var texts = new ArrayList<String>();
         for (var entry = order.next(); entry != null; entry = order.next()) {
-            places.add(entry.place());
+            positions.add(entry.position());
             texts.add(Documents.text(entry.document()));
         }
         assertThat(new HashSet<>(texts)).hasSize(37_000).hasSize(texts.size());
-        assertThat(new HashSet<>(places)).hasSize(37_000);
+        assertThat(new HashSet<>(positions)).hasSize(37_000);
         for (int i : new int[] {0, 1, 8191, 8192, 8193, 16_383, 16_384, 19_999, 20_000, 30_000, 36_999}) {
-            order.seek(places.get(i));
+            order.seek(positions.get(i));
             for (int j = i; j < Math.min(i + 3, texts.size()); j++) {
                 var entry = order.next();
-                assertThat(entry.place()).isEqualTo(places.get(j));
+                assertThat(entry.position()).isEqualTo(positions.get(j));
                 assertThat(Documents.text(entry.document())).isEqualTo(texts.get(j));
             }
         }

@@ -104,13 +104,13 @@ class ShuffleTest {
                 PackedDataset.of(compressed).shuffleBuffer(20 * 300),
                 PackedDataset.of(compressed.split(0.3, 1).train().skipCorrupt()).shuffleBuffer(20 * 300))) {
             List<Entry> all = entries(data.shuffle(5).epochs(2));
-            assertThat(all.stream().map(Entry::place).distinct()).hasSameSizeAs(all);
+            assertThat(all.stream().map(Entry::position).distinct()).hasSameSizeAs(all);
             try (var order = DocumentOrder.of(data.shuffle(5).epochs(2), 0)) {
                 for (int i = all.size() - 1; i >= 0; i--) {
-                    order.seek(all.get(i).place());
+                    order.seek(all.get(i).position());
                     for (int j = i; j < Math.min(all.size(), i + 25); j++) {
                         Entry next = order.next();
-                        assertThat(next.place()).isEqualTo(all.get(j).place());
+                        assertThat(next.position()).isEqualTo(all.get(j).position());
                         assertThat(Documents.text(next.document()))
                                 .isEqualTo(Documents.text(all.get(j).document()));
                     }
@@ -175,7 +175,7 @@ class ShuffleTest {
                         }
                     })
                     .hasMessageContaining(last + " is truncated");
-            assertThat(order.place()).isEqualTo(whole.get(taken[0]).place());
+            assertThat(order.position()).isEqualTo(whole.get(taken[0]).position());
         }
     }
 
