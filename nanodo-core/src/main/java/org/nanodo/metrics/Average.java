@@ -1,15 +1,15 @@
 package org.nanodo.metrics;
 
 /**
- * Mean and spread of numbers that come in parts, without the cancellation of sums of squares (Chan, Golub and LeVeque
+ * The mean and spread of numbers that arrive in parts, without the cancellation of sums of squares (Chan, Golub and LeVeque
  * 1983).
  *
- * @param m2 sum of the squared distances from the mean
+ * @param m2 the sum of the squared distances from the mean
  */
 public record Average(double count, double mean, double m2) {
     public static final Average NONE = new Average(0, 0, 0);
 
-    /** Of the values whose weight is not zero. */
+    /** Averages the values whose weight is not zero. */
     public static Average of(float[] values, float[] weights) {
         double count = 0;
         double sum = 0;
@@ -38,7 +38,7 @@ public record Average(double count, double mean, double m2) {
                 total, mean + delta * other.count / total, m2 + other.m2 + delta * delta * count * other.count / total);
     }
 
-    /** Standard error of the mean. */
+    /** Returns the standard error of the mean. */
     public double standardError() {
         return Math.sqrt(m2 / count / count);
     }

@@ -1,7 +1,6 @@
 package org.nanodo.metrics;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
@@ -9,7 +8,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import org.nanodo.files.Json;
 
-/** One JSON object a line. */
+/** Writes one JSON object a line. */
 final class JsonLinesWriter implements MetricWriter {
     private static final String START = "{\"step\":";
 
@@ -23,7 +22,7 @@ final class JsonLinesWriter implements MetricWriter {
     @Override
     public void accept(Metrics metrics) {
         if (file == null) {
-            file = open();
+            file = new RecordFile(path, JsonLinesWriter::open);
         }
         var line = new LinkedHashMap<String, Object>();
         line.put("step", metrics.step());
@@ -31,28 +30,20 @@ final class JsonLinesWriter implements MetricWriter {
         file.append((Json.writeLine(line) + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
-    private RecordFile open() {
-        var opened = new RecordFile(path);
+    /** Opens a file of metrics and removes a last line that a crash cut short. */
+    private static SeekableByteChannel open(Path path) throws IOException {
+        SeekableByteChannel channel = RecordFile.open(path);
         try {
-            checkStart(opened.channel());
-            opened.truncate(endOfLastLine(opened.channel()));
-            return opened;
-        } catch (IOException e) {
-            opened.close();
-            throw new UncheckedIOException("Cannot read " + path + ": " + e, e);
-        } catch (RuntimeException e) {
-            opened.close();
+            byte[] expected = START.getBytes(StandardCharsets.UTF_8);
+            ByteBuffer start = read(channel, 0, (int) Math.min(expected.length, channel.size()));
+            if (!ByteBuffer.wrap(expected, 0, start.remaining()).equals(start)) {
+                throw new IllegalArgumentException(
+                        path + " is not a file of metrics, it does not begin with " + START + ": choose another file");
+            }
+            return channel.truncate(endOfLastLine(channel));
+        } catch (IOException | RuntimeException e) {
+            channel.close();
             throw e;
-        }
-    }
-
-    /** A last line that a crash cut short goes, so this had better be the right file. */
-    private void checkStart(SeekableByteChannel channel) throws IOException {
-        byte[] expected = START.getBytes(StandardCharsets.UTF_8);
-        ByteBuffer start = read(channel, 0, (int) Math.min(expected.length, channel.size()));
-        if (!ByteBuffer.wrap(expected, 0, start.remaining()).equals(start)) {
-            throw new IllegalArgumentException(
-                    path + " is not a file of metrics, it does not begin with " + START + ": choose another one");
         }
     }
 
@@ -75,7 +66,7 @@ final class JsonLinesWriter implements MetricWriter {
         var bytes = ByteBuffer.allocate(length);
         channel.position(from);
         while (bytes.hasRemaining() && channel.read(bytes) >= 0) {
-            // until it is full
+            // until the buffer is full
         }
         return bytes.flip();
     }

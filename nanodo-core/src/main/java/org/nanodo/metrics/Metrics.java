@@ -8,7 +8,7 @@ import java.util.NoSuchElementException;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** What was measured after so many steps, by name: {@code train_loss}, {@code eval_loss} and so on, as in NanoDO. */
+/** The metrics of a step by their names in NanoDO, such as {@code train_loss} and {@code eval_loss}. */
 public record Metrics(long step, Map<String, Double> values) {
     private static final Set<String> SPEED = Set.of("steps_per_sec", "tokens_per_sec", "mfu", "uptime");
 
@@ -20,14 +20,14 @@ public record Metrics(long step, Map<String, Double> values) {
         return values.containsKey(name);
     }
 
-    /** Without those that differ between two runs of the same steps. */
+    /** Returns these metrics without those that differ between two runs of the same steps. */
     public Metrics withoutSpeed() {
         var others = new LinkedHashMap<>(values);
         others.keySet().removeIf(name -> name.startsWith("seconds/") || SPEED.contains(name));
         return new Metrics(step, others);
     }
 
-    /** @throws NoSuchElementException if there is no such value; {@link #has} tells */
+    /** @throws NoSuchElementException if there is no such metric, see {@link #has} */
     public double get(String name) {
         Double value = values.get(name);
         if (value == null) {

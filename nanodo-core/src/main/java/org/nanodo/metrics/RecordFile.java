@@ -14,13 +14,13 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A file that grows by whole records. One that cannot be written is logged and lost, and leaves no part of it behind. That the
- * file is no longer there, or that somebody else writes to it, is an error: each record costs a look at its name and size.
+ * A file to which whole records are appended. A record that cannot be written is logged and lost, and leaves no part behind. It is
+ * an error if the file was moved or removed, or if another process writes to it, so each record costs a check of name and size.
  */
 final class RecordFile implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(RecordFile.class);
 
-    /** Opens a file to read and write, and makes it where there is none. */
+    /** Opens a file to read and write, and creates it if it does not exist. */
     @FunctionalInterface
     interface Opener {
         SeekableByteChannel open(Path path) throws IOException;
@@ -33,14 +33,7 @@ final class RecordFile implements AutoCloseable {
     private long end;
     private long lost;
 
-    /** @throws UncheckedIOException if the file or its folder cannot be written */
-    RecordFile(Path path) {
-        this(
-                path,
-                p -> Files.newByteChannel(
-                        p, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE));
-    }
-
+    /** @throws UncheckedIOException if the file or its directory cannot be written */
     RecordFile(Path path, Opener opener) {
         this.path = path;
         this.opener = opener;
@@ -54,28 +47,23 @@ final class RecordFile implements AutoCloseable {
         }
     }
 
-    SeekableByteChannel channel() {
-        return channel;
+    static SeekableByteChannel open(Path path) throws IOException {
+        return Files.newByteChannel(
+                path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
     }
 
-    /** Forgets all from there on. */
-    void truncate(long size) throws IOException {
-        channel.truncate(size);
-        end = size;
-    }
-
-    /** @throws IllegalStateException if the file was moved or removed, or written to by somebody else */
+    /** @throws IllegalStateException if the file was moved or removed, or another process wrote to it */
     void append(byte[] record) {
         try {
-            checkIsHere();
+            checkNotMoved();
             if (channel == null) {
                 channel = opener.open(path);
                 end = Math.min(end, channel.size());
                 channel.truncate(end);
             }
             if (channel.size() != end) {
-                throw new IllegalStateException(path + " has " + channel.size() + " bytes where this run has written "
-                        + end + ": something else has written to it, choose a file for each run");
+                throw new IllegalStateException(path + " has " + channel.size() + " bytes, but this run has written "
+                        + end + ": another process writes to it, use a file for each run");
             }
             channel.position(end);
             for (var bytes = ByteBuffer.wrap(record); bytes.hasRemaining(); ) {
@@ -83,19 +71,19 @@ final class RecordFile implements AutoCloseable {
             }
             end += record.length;
             if (lost > 0) {
-                log.warn("Metrics go to {} again, {} records are missing there", path, lost);
+                log.warn("Metrics are written to {} again, {} records are missing", path, lost);
                 lost = 0;
             }
         } catch (IOException e) {
             if (lost == 0) {
-                log.error("Cannot write metrics to {}, training goes on without: {}", path, e.toString());
+                log.error("Cannot write metrics to {}, training continues without them: {}", path, e.toString());
             }
             lost++;
             closeCutOff();
         }
     }
 
-    private void checkIsHere() throws IOException {
+    private void checkNotMoved() throws IOException {
         Object found;
         try {
             found = fileKey(path);
@@ -105,23 +93,23 @@ final class RecordFile implements AutoCloseable {
         }
         if (!Objects.equals(found, fileKey)) {
             throw new IllegalStateException(
-                    path + " is another file than the one that the run was writing to: move that back and resume");
+                    path + " is not the file that the run was writing to: move that file back and resume");
         }
     }
 
-    /** Null on Windows, which lets nobody move what is open. */
+    /** Returns null on Windows, where an open file cannot be moved. */
     private static Object fileKey(Path path) throws IOException {
         return Files.readAttributes(path, BasicFileAttributes.class).fileKey();
     }
 
-    /** Opened anew next time, a file works again that was closed by an interrupt or a server that came back. */
+    /** Closes the file. It is reopened for the next record, because an interrupt or a lost server may have closed it. */
     private void closeCutOff() {
         try (var closing = channel) {
             if (closing != null && closing.isOpen()) {
                 closing.truncate(end);
             }
         } catch (IOException e) {
-            // The next record finds it still too long.
+            // The file is truncated when it is reopened.
         }
         channel = null;
     }

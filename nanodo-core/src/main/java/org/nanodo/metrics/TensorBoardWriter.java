@@ -1,7 +1,8 @@
 package org.nanodo.metrics;
 
-import com.google.protobuf.CodedOutputStream;
-import java.io.ByteArrayOutputStream;
+import com.google.protobuf.ByteString;
+import com.google.protobuf.UnknownFieldSet;
+import com.google.protobuf.UnknownFieldSet.Field;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -10,12 +11,11 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
-import java.util.Map;
 import java.util.zip.CRC32C;
 
 /**
- * TensorFlow's event files: {@code Event} messages, of which these are the fields that TensorBoard reads scalars from, each framed as a
- * TFRecord. Values are float32 there.
+ * Writes TensorFlow's event files: {@code Event} messages with the fields from which TensorBoard reads scalars, each framed as
+ * a TFRecord. Values are float32.
  */
 final class TensorBoardWriter implements MetricWriter {
     private static final int EVENT_WALL_TIME = 1;
@@ -29,96 +29,89 @@ final class TensorBoardWriter implements MetricWriter {
     private static final int VALUE_TAG = 1;
     private static final int VALUE_SIMPLE_VALUE = 2;
 
-    /** Writes a message's fields. */
-    @FunctionalInterface
-    private interface Fields {
-        void write(CodedOutputStream out) throws IOException;
-    }
-
-    private final Path folder;
+    private final Path directory;
     private RecordFile file;
     private long last = Long.MAX_VALUE;
 
-    TensorBoardWriter(Path folder) {
-        this.folder = folder;
+    TensorBoardWriter(Path directory) {
+        this.directory = directory;
     }
 
     @Override
     public void accept(Metrics metrics) {
         if (file == null) {
-            file = new RecordFile(newFile());
-            append(0, out -> out.writeString(EVENT_FILE_VERSION, "brain.Event:2"));
+            file = new RecordFile(newFile(), RecordFile::open);
+            append(0, EVENT_FILE_VERSION, ByteString.copyFromUtf8("brain.Event:2"));
         }
         if (metrics.step() < last) {
-            // TensorBoard drops what it has from this step on, in earlier files too. A run that resumes with the
-            // evaluation
-            // that its last step still lacks keeps what was told of that step.
+            // TensorBoard drops the values from this step on, in earlier files too. A run that resumes with the evaluation
+            // that its last step still lacks keeps the training metrics of that step.
             long from = metrics.step() + (metrics.has("train_loss") ? 0 : 1);
-            byte[] start = message(out -> out.writeEnum(SESSION_LOG_STATUS, SESSION_LOG_START));
-            append(from, out -> out.writeByteArray(EVENT_SESSION_LOG, start));
+            append(from, EVENT_SESSION_LOG, message(SESSION_LOG_STATUS, varint(SESSION_LOG_START)));
         }
         last = metrics.step();
-        byte[] summary = summary(metrics.values());
-        append(metrics.step(), out -> out.writeByteArray(EVENT_SUMMARY, summary));
+        var summary = Field.newBuilder();
+        metrics.values()
+                .forEach((name, value) -> summary.addLengthDelimited(UnknownFieldSet.newBuilder()
+                        .addField(VALUE_TAG, bytes(ByteString.copyFromUtf8(name)))
+                        .addField(VALUE_SIMPLE_VALUE, float32(value.floatValue()))
+                        .build()
+                        .toByteString()));
+        append(metrics.step(), EVENT_SUMMARY, message(SUMMARY_VALUE, summary.build()));
     }
 
-    /** Names end in a number: TensorBoard reads a folder's files in the order of their names. */
+    /** Creates a file whose name ends in a number: TensorBoard reads the files of a directory in the order of their names. */
     private Path newFile() {
         long seconds = System.currentTimeMillis() / 1000;
         try {
-            Files.createDirectories(folder);
+            Files.createDirectories(directory);
             for (int i = 0; ; i++) {
                 try {
-                    return Files.createFile(folder.resolve(
+                    return Files.createFile(directory.resolve(
                             String.format(Locale.ROOT, "events.out.tfevents.%010d.nanodo.%03d", seconds, i)));
                 } catch (FileAlreadyExistsException e) {
-                    // The next number, then.
+                    // Try the next number.
                 }
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("Cannot write metrics to " + folder + ": " + e, e);
+            throw new UncheckedIOException("Cannot write metrics to " + directory + ": " + e, e);
         }
     }
 
-    private static byte[] summary(Map<String, Double> values) {
-        return message(out -> {
-            for (var value : values.entrySet()) {
-                out.writeByteArray(SUMMARY_VALUE, message(scalar -> {
-                    scalar.writeString(VALUE_TAG, value.getKey());
-                    scalar.writeFloat(VALUE_SIMPLE_VALUE, value.getValue().floatValue());
-                }));
-            }
-        });
+    private void append(long step, int field, ByteString value) {
+        long wallTime = Double.doubleToLongBits(System.currentTimeMillis() / 1e3);
+        file.append(record(UnknownFieldSet.newBuilder()
+                .addField(EVENT_WALL_TIME, Field.newBuilder().addFixed64(wallTime).build())
+                .addField(EVENT_STEP, varint(step))
+                .addField(field, bytes(value))
+                .build()
+                .toByteArray()));
     }
 
-    private void append(long step, Fields what) {
-        file.append(record(message(out -> {
-            out.writeDouble(EVENT_WALL_TIME, System.currentTimeMillis() / 1e3);
-            out.writeInt64(EVENT_STEP, step);
-            what.write(out);
-        })));
+    private static ByteString message(int number, Field field) {
+        return UnknownFieldSet.newBuilder().addField(number, field).build().toByteString();
     }
 
-    private static byte[] message(Fields fields) {
-        try {
-            var bytes = new ByteArrayOutputStream();
-            CodedOutputStream out = CodedOutputStream.newInstance(bytes);
-            fields.write(out);
-            out.flush();
-            return bytes.toByteArray();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e); // not in memory
-        }
+    private static Field varint(long value) {
+        return Field.newBuilder().addVarint(value).build();
     }
 
-    /** Length, its checksum, data, their checksum; little-endian. */
+    private static Field bytes(ByteString value) {
+        return Field.newBuilder().addLengthDelimited(value).build();
+    }
+
+    private static Field float32(float value) {
+        return Field.newBuilder().addFixed32(Float.floatToIntBits(value)).build();
+    }
+
+    /** Frames data as length, checksum of the length, data, checksum of the data; little-endian. */
     static byte[] record(byte[] data) {
         var record = ByteBuffer.allocate(8 + 4 + data.length + 4).order(ByteOrder.LITTLE_ENDIAN);
         record.putLong(data.length).putInt(maskedCrc(record.array(), 8));
         return record.put(data).putInt(maskedCrc(data, data.length)).array();
     }
 
-    /** Rotated and moved, so that a checksum over data with checksums inside keeps its worth. */
+    /** Returns a rotated and shifted checksum, so that a checksum over data that contains checksums remains useful. */
     private static int maskedCrc(byte[] data, int length) {
         var crc = new CRC32C();
         crc.update(data, 0, length);

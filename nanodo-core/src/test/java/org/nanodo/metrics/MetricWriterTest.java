@@ -244,7 +244,7 @@ class MetricWriterTest {
         assertThat(log.lines()).hasSize(2);
         assertThat(log)
                 .contains("ERROR")
-                .contains("metrics.jsonl, training goes on without: java.io.IOException: No space left on device")
+                .contains("metrics.jsonl, training continues without them: java.io.IOException: No space left on device")
                 .contains("2 records are missing");
     }
 
@@ -283,7 +283,7 @@ class MetricWriterTest {
             first.accept(new Metrics(1, Map.of()));
             second.accept(new Metrics(7, Map.of()));
             assertThatThrownBy(() -> first.accept(new Metrics(2, Map.of())))
-                    .hasMessageContaining("metrics.jsonl has 22 bytes where this run has written 11");
+                    .hasMessageContaining("metrics.jsonl has 22 bytes, but this run has written 11");
         }
         assertThat(path).hasContent("{\"step\":1}\n{\"step\":7}\n");
     }
