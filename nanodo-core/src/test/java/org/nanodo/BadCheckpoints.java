@@ -51,20 +51,20 @@ final class BadCheckpoints {
                 "N beyond the tensors",
                 "config.json",
                 t -> t.replace("\"N\" : 1", "\"N\" : 2147483647"),
-                "config.json: wants N=2147483647 blocks, of 11 tensors"));
+                "config.json: requires N=2147483647 blocks, but there are 11 tensors"));
         for (String letter : List.of("V", "L", "F")) {
             cases.add(model(
                     "a huge " + letter,
                     "config.json",
                     t -> t.replaceFirst("\"" + letter + "\" : \\d+", "\"" + letter + "\" : 2147483647"),
-                    "the config wants [",
+                    "the config requires [",
                     "2147483647"));
         }
         cases.add(model(
                 "a huge D",
                 "config.json",
                 t -> t.replace("\"D\" : 8", "\"D\" : 2147483646"),
-                "tensor \"embed\" is [259, 8], the config wants [259, 2147483646]"));
+                "tensor \"embed\" is [259, 8], the config requires [259, 2147483646]"));
         cases.add(model(
                 "a head more than D",
                 "config.json",

@@ -372,7 +372,7 @@ class BadInputTest {
                 config("more than an int", "\"batch_size\" does not fit", "batch_size=2147483648"),
                 config("keys below a value", "seed has no keys below it", "seed.x=1"),
                 configFile("a number for text", "\"workdir\" does not fit", "{\"workdir\":1e3}"),
-                configFile("a boolean for text", "it has to be a string, in quotes", "{\"vocab_path\":true}"),
+                configFile("a boolean for text", "it must be a string, in quotes", "{\"vocab_path\":true}"),
                 configFile("a file of null", "is not a tree of keys and values", "null"),
                 configFile("a file of deep nesting", "nesting", "{\"a\":".repeat(100_000)),
                 configFile("a file with a long key", "exceeds the maximum", "{\"" + "k".repeat(1 << 20) + "\":1}"),

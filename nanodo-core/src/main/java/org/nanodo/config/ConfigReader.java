@@ -2,62 +2,62 @@ package org.nanodo.config;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JavaType;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
-import com.fasterxml.jackson.databind.exc.UnrecognizedPropertyException;
 import com.fasterxml.jackson.databind.exc.ValueInstantiationException;
-import com.fasterxml.jackson.databind.introspect.BeanPropertyDefinition;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collection;
-import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
-import java.util.stream.Collectors;
 import org.nanodo.files.Json;
 import org.nanodo.files.OptionalLibrary;
 
 /**
- * Makes a {@link TrainConfig} of the defaults, a file that says only what is different, and overrides such as
- * {@code opt.peak_learning_rate=0.003}, in this order. Unknown keys are errors, and name the nearest known one.
+ * Reads a {@link TrainConfig}: the defaults, which are in {@code default.json}, then a file that contains only what differs,
+ * then overrides such as {@code opt.peak_learning_rate=0.003}. Unknown keys are errors that name the nearest known key.
  */
 public final class ConfigReader {
     private static final ObjectMapper mapper = Json.strict()
             .propertyNamingStrategy(new PropertyNamingStrategies.SnakeCaseStrategy())
             .build();
+    private static final ConfigKeys keys = new ConfigKeys(mapper);
 
     private ConfigReader() {}
 
     /**
-     * @param overrides each {@code path.to.key=value}, where the value is JSON or, if it is not, a string. Of a key that
-     *     takes a string it is the string as it stands, {@code 1e3} or {@code 007}, but for {@code null} and what is in
-     *     double quotes, which are JSON there, too
+     * Returns the defaults with the given overrides.
+     *
+     * @param overrides each {@code path.to.key=value}. The value is JSON or, if it is not, a string. For a key whose value is a
+     *     string, it is always a string, even {@code 1e3} or {@code 007}, except for {@code null} and a value in double quotes,
+     *     which are JSON
      */
     public static TrainConfig of(String... overrides) {
         return config(defaults(), "a config", overrides);
     }
 
     /**
-     * @param file JSON, or YAML by its ending
-     * @throws NoSuchFileException if there is no such file
-     * @throws IllegalArgumentException if a key is unknown or a value of another type
+     * Reads a file and applies overrides to it.
+     *
+     * @param file JSON, or YAML if its name ends so
+     * @throws NoSuchFileException if the file does not exist
+     * @throws IllegalArgumentException if a key is unknown or a value has the wrong type
      */
     public static TrainConfig read(Path file, String... overrides) throws IOException {
         if (!Files.exists(file)) {
             throw new NoSuchFileException(file + " does not exist");
         }
         if (Files.isDirectory(file)) {
-            throw new IllegalArgumentException(file + " is a directory: name the file of the config in it");
+            throw new IllegalArgumentException(file + " is a directory: name the config file in it");
         }
         JsonNode tree;
         try {
@@ -76,11 +76,7 @@ public final class ConfigReader {
     }
 
     static String write(TrainConfig config) {
-        try {
-            return mapper.writeValueAsString(config);
-        } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("This config has no JSON form", e);
-        }
+        return mapper.valueToTree(config).toPrettyString();
     }
 
     private static ObjectMapper parser(Path file) {
@@ -93,7 +89,11 @@ public final class ConfigReader {
     }
 
     private static ObjectNode defaults() {
-        return mapper.valueToTree(TrainConfig.defaults());
+        try (var resource = ConfigReader.class.getResourceAsStream("default.json")) {
+            return mapper.readValue(resource, ObjectNode.class);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static void merge(ObjectNode into, ObjectNode from) {
@@ -110,20 +110,16 @@ public final class ConfigReader {
         for (String override : overrides) {
             set(tree, override);
         }
+        keys.check(tree, defaults(), origin);
         try {
             return mapper.treeToValue(tree, TrainConfig.class);
-        } catch (UnrecognizedPropertyException e) {
-            throw new IllegalArgumentException(
-                    "There is no key \"" + path(e) + "\" in " + origin + ": "
-                            + nearest(e.getPropertyName(), e.getKnownPropertyIds()),
-                    e);
-        } catch (ValueInstantiationException e) {
+        } catch (ValueInstantiationException e) { // thrown by the constructor of a record
             throw new IllegalArgumentException(
                     "In " + origin + ", " + e.getCause().getMessage(), e);
         } catch (JsonMappingException e) {
             throw new IllegalArgumentException("\"" + path(e) + "\" does not fit in " + origin + ": " + reason(e), e);
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("This is no config: " + e.getOriginalMessage(), e);
+            throw new IllegalStateException("A tree has no syntax", e);
         }
     }
 
@@ -149,25 +145,8 @@ public final class ConfigReader {
         }
         String text = override.substring(equals + 1);
         JsonNode value = value(text);
-        boolean asItStands = (value.isNumber() || value.isBoolean()) && takesText(path);
-        at.set(path[path.length - 1], asItStands ? new TextNode(text) : value);
-    }
-
-    private static boolean takesText(String[] path) {
-        JavaType type = mapper.constructType(TrainConfig.class);
-        for (String key : path) {
-            if (type.isMapLikeType()) {
-                type = type.getContentType();
-                continue;
-            }
-            JavaType record = type;
-            type = mapper.getSerializationConfig().introspect(record).findProperties().stream()
-                    .filter(property -> property.getName().equals(key))
-                    .map(BeanPropertyDefinition::getPrimaryType)
-                    .findFirst()
-                    .orElse(record);
-        }
-        return type.hasRawClass(String.class);
+        boolean isText = (value.isNumber() || value.isBoolean()) && keys.takesText(path);
+        at.set(path[path.length - 1], isText ? new TextNode(text) : value);
     }
 
     private static JsonNode value(String text) {
@@ -180,67 +159,40 @@ public final class ConfigReader {
     }
 
     private static String path(JsonMappingException e) {
-        return e.getPath().stream()
-                .map(at -> at.getFieldName() == null ? "" + at.getIndex() : at.getFieldName())
-                .collect(Collectors.joining("."));
+        var path = new StringBuilder();
+        for (var at : e.getPath()) {
+            if (at.getFieldName() == null) {
+                path.append('[').append(at.getIndex()).append(']');
+            } else {
+                path.append(path.length() == 0 ? "" : ".").append(at.getFieldName());
+            }
+        }
+        return path.toString();
     }
 
     private static String reason(JsonMappingException e) {
-        if (e instanceof InvalidFormatException format && format.getTargetType().isEnum()) {
-            return "\"" + format.getValue() + "\" is none of "
-                    + Arrays.stream(format.getTargetType().getEnumConstants())
-                            .map(value -> mapper.convertValue(value, String.class))
-                            .toList();
+        if (!(e instanceof MismatchedInputException mismatch) || mismatch.getTargetType() == null) {
+            return e.getOriginalMessage(); // a number out of range
         }
-        if (e instanceof MismatchedInputException mismatch && wanted(mismatch.getTargetType()) != null) {
-            return "it has to be " + wanted(mismatch.getTargetType());
-        }
-        return e.getOriginalMessage().replaceFirst(" \\((but might|set Deserialization|index) .*", "");
-    }
-
-    private static String wanted(Class<?> type) {
-        if (type == null) {
-            return null;
+        Class<?> type = mismatch.getTargetType();
+        if (type.isEnum()) {
+            var values = Arrays.stream(type.getEnumConstants())
+                    .map(value -> mapper.convertValue(value, String.class))
+                    .toList();
+            return e instanceof InvalidFormatException format
+                    ? "\"" + format.getValue() + "\" is none of " + values
+                    : "it must be one of " + values;
         } else if (Collection.class.isAssignableFrom(type)) {
-            return "a list, as in [\"a\", \"b\"]";
+            return "it must be a list, as in [\"a\", \"b\"]";
         } else if (type == int.class || type == Integer.class || type == long.class || type == Long.class) {
-            return "a whole number";
+            return "it must be a whole number";
         } else if (type == double.class || type == Double.class) {
-            return "a number";
+            return "it must be a number";
         } else if (type == boolean.class || type == Boolean.class) {
-            return "true or false";
+            return "it must be true or false";
         } else if (type == String.class) {
-            return "a string, in quotes";
+            return "it must be a string, in quotes";
         }
-        return null;
-    }
-
-    /** One that is spelt almost alike, or else all. */
-    private static String nearest(String name, Collection<Object> known) {
-        String lower = name.toLowerCase(Locale.ROOT);
-        String nearest = known.stream()
-                .map(String::valueOf)
-                .min(Comparator.comparingInt(key -> edits(lower, key.toLowerCase(Locale.ROOT))))
-                .orElse("");
-        boolean alike = edits(lower, nearest.toLowerCase(Locale.ROOT)) <= Math.max(2, name.length()) / 2;
-        return alike ? "did you mean \"" + nearest + "\"?" : "there are " + known;
-    }
-
-    /** How many letters have to be put in, taken out or changed (Levenshtein 1966). */
-    private static int edits(String from, String to) {
-        int[] previous = new int[to.length() + 1];
-        for (int j = 0; j <= to.length(); j++) {
-            previous[j] = j;
-        }
-        for (int i = 1; i <= from.length(); i++) {
-            int[] row = new int[to.length() + 1];
-            row[0] = i;
-            for (int j = 1; j <= to.length(); j++) {
-                int change = from.charAt(i - 1) == to.charAt(j - 1) ? 0 : 1;
-                row[j] = Math.min(previous[j - 1] + change, 1 + Math.min(previous[j], row[j - 1]));
-            }
-            previous = row;
-        }
-        return previous[to.length()];
+        return "it must have keys and values, as in {\"a\": 1}";
     }
 }

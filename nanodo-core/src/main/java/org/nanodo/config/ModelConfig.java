@@ -13,10 +13,10 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 
 /**
- * A model but for its vocabulary, which is the tokenizer's.
+ * A model without the size of its vocabulary, which depends on the tokenizer.
  *
- * @param kind the name of its {@link org.nanodo.model.ModelFactory}
- * @param options what that kind's own config has besides the sizes: {@code kvHeads} of a llama, say
+ * @param kind the name of its {@link ModelFactory}
+ * @param options the fields of that kind's own config besides the sizes, for example {@code kvHeads} of a llama
  */
 public record ModelConfig(
         String kind,
@@ -29,24 +29,28 @@ public record ModelConfig(
         boolean remat,
         Map<String, Object> options) {
     public ModelConfig {
-        Check.given("model.kind", kind, "model.dtype", dtype, "model.options", options);
         options = Collections.unmodifiableMap(new LinkedHashMap<>(options));
     }
 
-    static ModelConfig defaults() {
-        return new ModelConfig(DecoderModel.NAME, 512, 8, 512, 6, 2048, Dtype.BFLOAT16, false, Map.of());
-    }
-
-    /** @throws IllegalArgumentException if there is no such model, or none of these sizes and options */
+    /** @throws IllegalArgumentException if there is no such kind of model, or it does not allow these sizes and options */
     LanguageModel create(int V, long seed, Device device) {
-        TransformerConfig sizes = new TransformerConfig(D, H, L, N, V, F, dtype, remat);
+        TransformerConfig sizes = TransformerConfig.builder()
+                .D(D)
+                .H(H)
+                .L(L)
+                .N(N)
+                .V(V)
+                .F(F)
+                .dtype(dtype)
+                .remat(remat)
+                .build();
         ModelFactory factory = ModelFactory.named(kind);
         if (options.isEmpty()) {
             return factory.create(sizes, seed, device);
         }
         Check.that(
                 !kind.equals(DecoderModel.NAME),
-                "model.options " + options.keySet() + ": the model \"" + kind + "\" has none but its sizes");
+                "model.options " + options.keySet() + ": the model \"" + kind + "\" has no options");
         var config = new LinkedHashMap<String, Object>(options);
         config.put("sizes", sizes);
         return factory.create(Json.write(config), seed, device);

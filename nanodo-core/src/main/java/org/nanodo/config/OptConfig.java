@@ -17,22 +17,7 @@ import org.nanodo.optim.Muon;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.optim.Schedule;
 
-/**
- * Optimizer and learning rate, by NanoDO's names.
- *
- * @param decayType {@code cosine}, {@code linear}, {@code rsqrt}, {@code constant}, {@code constant_without_warmup}, or
- *     {@code constant_linear_decay_} and a number of steps or a percentage: {@code constant_linear_decay_20p}
- * @param decaySteps of a cosine; null for all that follow the warmup. Other schedules ignore it, as the original's do
- * @param independentWeightDecay whether the decay is what each update takes off at the peak, instead of times the learning rate
- * @param weightDecayExclusionNames parameters whose name contains one of these do not decay. It is either name, this
- *     library's ({@code blocks.0.norm1}) or the path in the original ({@code blocks_0/LayerNorm_0/scale})
- * @param layerwiseLrMultiplier factors of the learning rate, by part of either name; the first that fits counts
- * @param clipByGlobalNorm null for none
- * @param optimizer {@code adamw}, {@code adafactor}, {@code lion} or {@code muon}
- * @param b1 null, as the following, for the optimizer's own default
- * @param momentum of Adafactor and Muon
- * @param decayRate of Adafactor, as {@code factored} and {@code multiplyByParameterScale}
- */
+/** The optimizer and the learning rate, with NanoDO's names. {@code docs/config.md} describes each key. */
 public record OptConfig(
         long numTrainSteps,
         double peakLearningRate,
@@ -57,29 +42,12 @@ public record OptConfig(
     private static final Pattern CONSTANT_LINEAR = Pattern.compile("constant_linear_decay_(\\d+(?:\\.\\d+)?)(p?)");
 
     public OptConfig {
-        Check.given(
-                "opt.decay_type",
-                decayType,
-                "opt.optimizer",
-                optimizer,
-                "opt.weight_decay_exclusion_names",
-                weightDecayExclusionNames,
-                "opt.layerwise_lr_multiplier",
-                layerwiseLrMultiplier);
         Check.positive("opt.num_train_steps", numTrainSteps);
         Check.notNegative("opt.peak_learning_rate", peakLearningRate);
         Check.notNegative("opt.init_learning_rate", initLearningRate);
         Check.notNegative("opt.final_learning_rate", finalLearningRate);
-        Check.noNulls("opt.weight_decay_exclusion_names", weightDecayExclusionNames);
-        Check.noNulls("opt.layerwise_lr_multiplier", layerwiseLrMultiplier);
         weightDecayExclusionNames = List.copyOf(weightDecayExclusionNames);
         layerwiseLrMultiplier = Collections.unmodifiableMap(new LinkedHashMap<>(layerwiseLrMultiplier));
-    }
-
-    static OptConfig defaults() {
-        return new OptConfig(
-                100_000, 0.0016, 0.00016, 0.00016, 1000, "cosine", null, 0.1, false, List.of(), Map.of(), null, "adamw",
-                null, null, null, null, null, null, null);
     }
 
     Schedule schedule() {
@@ -124,7 +92,7 @@ public record OptConfig(
         return (long) steps;
     }
 
-    /** @throws IllegalArgumentException if a name here is part of no parameter's */
+    /** @throws IllegalArgumentException if a name in this config is not part of any parameter's name */
     void checkNames(List<Parameter> parameters) {
         List<String> names = parameters.stream().map(Parameter::name).toList();
         var parts = new ArrayList<>(weightDecayExclusionNames);
@@ -140,6 +108,7 @@ public record OptConfig(
         }
     }
 
+    /** Returns whether the parameter's name, or its path in NanoDO, contains the part. */
     private static boolean isPartOfName(String part, String parameter) {
         return parameter.contains(part) || FlaxNames.path(parameter).contains(part);
     }
@@ -171,7 +140,7 @@ public record OptConfig(
     private void checkGoesWith(String key, Object value, String... optimizers) {
         Check.that(
                 value == null || List.of(optimizers).contains(optimizer),
-                "opt." + key + " goes with " + String.join(", ", optimizers) + ", not with opt.optimizer " + optimizer);
+                "opt." + key + " applies to " + String.join(", ", optimizers) + ", not to opt.optimizer " + optimizer);
     }
 
     private AdamW adamW() {

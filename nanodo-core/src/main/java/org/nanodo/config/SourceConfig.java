@@ -10,31 +10,15 @@ import org.nanodo.source.DocumentSource;
 import org.nanodo.source.TextSource;
 import org.nanodo.source.TokenSource;
 
-/**
- * Documents to train or evaluate on.
- *
- * @param path a file or folder, or for JSON lines, Parquet and tokens also a pattern: {@code c4/c4-train.*.json.gz}
- * @param format null to go by the file's ending: {@code .jsonl .json .gz .parquet .jar .zip}; otherwise a folder is
- *     {@code files} and a file {@code sections}
- * @param field of a JSON object, or the column of a Parquet file, that has the text; null for {@code text}
- * @param sectionBytes cuts one large text, of the format {@code sections}, into documents of at least so many bytes; null for
- *     16,384, or a fiftieth of the file
- * @param weight share of the tokens; null for 1
- * @param skipCorrupt whether a document that cannot be read is passed over with a warning; null for not
- */
+/** Documents to train or evaluate on. {@code docs/config.md} describes each component; all but the path may be null. */
 public record SourceConfig(
-        @JsonProperty(required = true) String path,
-        Format format,
-        String field,
-        Integer sectionBytes,
-        Double weight,
-        Boolean skipCorrupt) {
+        String path, Format format, String field, Integer sectionBytes, Double weight, Boolean skipCorrupt) {
     public SourceConfig {
-        Check.given("path", path);
+        Check.that(path != null, "a source has no \"path\"");
         Check.notEmpty("path", path);
     }
 
-    /** Kinds of files. */
+    /** File formats. */
     public enum Format {
         @JsonProperty("files")
         FILES,
@@ -54,23 +38,22 @@ public record SourceConfig(
         LLM_C
     }
 
-    /** @throws IllegalArgumentException if a value does not go with the format */
+    /** @throws IllegalArgumentException if a value does not apply to the format */
     DocumentSource open() throws IOException {
         Format format = this.format == null ? guessed() : this.format;
         Check.that(
                 sectionBytes == null || format == Format.SECTIONS,
-                path + ": section_bytes goes with the format sections, not with " + format);
+                path + ": section_bytes applies to the format sections, not to " + format);
         Check.that(
                 field == null || format == Format.JSON_LINES || format == Format.PARQUET,
-                path + ": field goes with JSON lines and Parquet, not with " + format);
+                path + ": field applies to JSON lines and Parquet, not to " + format);
         DocumentSource source = open(format);
         if (skipCorrupt == null || !skipCorrupt) {
             return source;
         } else if (source instanceof TextSource texts) {
             return texts.skipCorrupt();
         }
-        throw new IllegalArgumentException(
-                path + " holds tokens, none of which can be corrupt: leave skip_corrupt out");
+        throw new IllegalArgumentException(path + " contains tokens, which cannot be corrupt: leave skip_corrupt out");
     }
 
     private DocumentSource open(Format format) throws IOException {
@@ -87,7 +70,7 @@ public record SourceConfig(
         };
     }
 
-    /** Many enough that part of them can be held out. */
+    /** Returns a size that gives enough sections to hold some of them out. */
     private int guessedSection() throws IOException {
         return (int) Math.max(1, Math.min(1 << 14, Files.size(Path.of(path)) / 50));
     }
@@ -101,7 +84,8 @@ public record SourceConfig(
         } else if (name.matches(".*\\.(jar|zip)")) {
             return Format.ARCHIVE;
         } else if (name.endsWith(".bin")) {
-            throw new IllegalArgumentException(path + " may be nanoGPT's or llm.c's: say which as its format");
+            throw new IllegalArgumentException(
+                    path + " may be nanoGPT's or llm.c's: set its format to nanogpt or llm.c");
         }
         return Files.isRegularFile(Path.of(path)) ? Format.SECTIONS : Format.FILES;
     }

@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import org.nanodo.checkpoint.RunLock;
 import org.nanodo.data.Mixture;
@@ -31,8 +32,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What a {@link TrainConfig} describes, built: NanoDO's {@code train_and_evaluate}. In a process that a launcher has started as
- * one of several ranks, it is that rank's part.
+ * The training run that a {@link TrainConfig} describes: NanoDO's {@code train_and_evaluate}. In a process that a launcher has
+ * started as one of several ranks, it is that rank's part of the run.
  *
  * <pre>{@code
  * try (var run = TrainRun.of(ConfigReader.read(file, "model.D=256"))) {
@@ -42,11 +43,11 @@ import org.slf4j.LoggerFactory;
  */
 public final class TrainRun implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(TrainRun.class);
-    private static final Duration LIMIT = Duration.ofMinutes(10); // of each collective
+    private static final Duration COLLECTIVE_TIMEOUT = Duration.ofMinutes(10);
 
     private final TrainConfig config;
     private final Consumer<Metrics> listener;
-    private final Deque<AutoCloseable> opened = new ArrayDeque<>(); // the last first
+    private final Deque<AutoCloseable> opened = new ArrayDeque<>(); // last first
     private Tokenizer tokenizer;
     private Collectives ranks;
     private LanguageModel model;
@@ -59,15 +60,15 @@ public final class TrainRun implements AutoCloseable {
     }
 
     /**
-     * Builds all of it, and goes on from the newest checkpoint where there is one.
+     * Builds the run, and resumes from the newest checkpoint if there is one.
      *
-     * @throws IllegalArgumentException if values do not fit each other
+     * @throws IllegalArgumentException if values of the config contradict each other
      */
     public static TrainRun of(TrainConfig config) throws IOException {
         return of(config, metrics -> {});
     }
 
-    /** @param listener hears all metrics, on every rank */
+    /** @param listener receives all metrics, on every rank */
     public static TrainRun of(TrainConfig config, Consumer<Metrics> listener) throws IOException {
         var run = new TrainRun(config, listener);
         try {
@@ -91,19 +92,19 @@ public final class TrainRun implements AutoCloseable {
         return trainer;
     }
 
-    /** Whether this process is the one that prints. */
+    /** Returns whether this process is the first rank, which prints and writes metrics. */
     public boolean isFirstRank() {
         return ranks.rank() == 0;
     }
 
     private void build() throws IOException {
         tokenizer = config.tokenizer();
-        var meeting = opened(Rendezvous.join(LIMIT));
+        var meeting = opened(Rendezvous.join(COLLECTIVE_TIMEOUT));
         Device device = device(meeting);
         ranks = opened(meeting.collectives(device));
         Check.that(
                 config.batchSize() % (config.gradAccumulationSteps() * ranks.world()) == 0,
-                "batch_size " + config.batchSize() + " does not divide into grad_accumulation_steps "
+                "batch_size " + config.batchSize() + " is not divisible by grad_accumulation_steps "
                         + config.gradAccumulationSteps() + " times " + ranks.world() + " ranks");
         model = opened(config.model().create(tokenizer.vocabSize(), config.seed(), device));
         config.opt().checkNames(model.parameters());
@@ -115,7 +116,7 @@ public final class TrainRun implements AutoCloseable {
             parameters = fsdp.parameters();
         }
         if (ranks.rank() == 0) {
-            if (!config.checkpoint()) { // whose store would hold the workdir
+            if (!config.checkpoint()) { // otherwise the checkpoint store locks the workdir
                 opened(RunLock.take(Path.of(config.workdir())));
             }
             writers(builder);
@@ -129,12 +130,12 @@ public final class TrainRun implements AutoCloseable {
         if (trainer.step() == 0 && config.initFrom() != null) {
             initialise(ModelFiles.find(Path.of(config.initFrom())));
         }
-        if (ranks.rank() == 0) { // by now the workdir is this run's
+        if (ranks.rank() == 0) { // only now: a run that is refused must not change another run's config
             writeConfig();
         }
     }
 
-    /** With parameters alone. */
+    /** Reads the parameters, and nothing else, of a saved model. */
     private void initialise(Path saved) throws IOException {
         Check.that(
                 ModelFiles.hasTokenizer(saved, tokenizer),
@@ -174,26 +175,16 @@ public final class TrainRun implements AutoCloseable {
                 .schedule(opt.schedule())
                 .steps(opt.numTrainSteps())
                 .allowChangedData(config.allowChangedData())
+                .checkpointAtStart(config.checkpointAtStart())
                 .listen(listener)
                 .internalMetrics(config.logInternalMetrics() ? config.writeTrainMetricsEverySteps() : Long.MAX_VALUE);
-        if (config.loss() != null) {
-            builder.loss(Loss.named(config.loss()));
-        }
-        if (opt.clipByGlobalNorm() != null) {
-            builder.clip(opt.clipByGlobalNorm());
-        }
-        if (config.evalSteps() != null) {
-            builder.evalSteps(config.evalSteps());
-        }
+        Optional.ofNullable(config.loss()).map(Loss::named).ifPresent(builder::loss);
+        Optional.ofNullable(opt.clipByGlobalNorm()).ifPresent(builder::clip);
+        Optional.ofNullable(config.evalSteps()).ifPresent(builder::evalSteps);
+        Optional.ofNullable(config.keepEvery()).ifPresent(builder::keepEvery);
+        Optional.ofNullable(config.peakFlops()).ifPresent(builder::peakFlops);
         if (config.checkpoint()) {
             builder.checkpoints(Path.of(config.workdir()), config.checkpointEverySteps(), config.maxToKeep());
-        }
-        builder.checkpointAtStart(config.checkpointAtStart());
-        if (config.keepEvery() != null) {
-            builder.keepEvery(config.keepEvery());
-        }
-        if (config.peakFlops() != null) {
-            builder.peakFlops(config.peakFlops());
         }
         data(builder);
         return builder;
@@ -203,7 +194,7 @@ public final class TrainRun implements AutoCloseable {
         boolean evaluates = config.evalSplit() > 0 || !config.evalData().isEmpty();
         if (evaluates && ranks.rank() == 0 && config.model().L() < config.evalMaxTargetLength()) {
             log.warn(
-                    "Evaluation rows have {} tokens, the model's L, though eval_max_target_length is {}",
+                    "Evaluation rows have model.L = {} tokens, although eval_max_target_length is {}",
                     config.model().L(),
                     config.evalMaxTargetLength());
         }
@@ -212,7 +203,7 @@ public final class TrainRun implements AutoCloseable {
                 "No train_data: name at least one source, as in --set 'train_data=[{\"path\":\"corpus\"}]'");
         Mixture mixture = null;
         if (config.evalSplit() > 0) {
-            String otherwise = "eval_split holds out part of one source of texts: with others, name eval_data";
+            String otherwise = "eval_split requires a single source of texts: otherwise, name eval_data";
             Check.that(config.trainData().size() == 1, otherwise);
             DocumentSource source = config.trainData().get(0).open();
             Check.that(source instanceof TextSource, otherwise);
@@ -227,7 +218,7 @@ public final class TrainRun implements AutoCloseable {
         Check.that(
                 !config.vocabPath().equals("bytes")
                         || mixture.parts().stream().noneMatch(part -> part.source() instanceof TokenSource),
-                "train_data holds tokens, which no byte tokenizer has written: name theirs as vocab_path");
+                "train_data contains tokens, which the byte tokenizer cannot have written: name their tokenizer as vocab_path");
         for (var set : config.evalData().entrySet()) {
             evaluate(builder, set.getKey(), PackedDataset.of(set.getValue().open()));
         }
@@ -254,18 +245,17 @@ public final class TrainRun implements AutoCloseable {
     private void writers(TrainerBuilder builder) {
         Path workdir = Path.of(config.workdir());
         long every = config.writeTrainMetricsEverySteps();
-        for (TrainConfig.Writer writer : config.metricWriters()) {
+        long speedEvery = config.writePerfMetricsEverySteps();
+        for (TrainConfig.Writer kind : config.metricWriters()) {
             builder.write(
-                    switch (writer) {
-                        case LOG -> MetricWriter.log().every(config.writePerfMetricsEverySteps());
+                    switch (kind) {
+                        case LOG -> MetricWriter.log().every(speedEvery);
                         case JSON_LINES ->
                             MetricWriter.jsonLines(workdir.resolve("metrics.jsonl"))
                                     .every(every)
-                                    .speedEvery(config.writePerfMetricsEverySteps());
+                                    .speedEvery(speedEvery);
                         case TENSORBOARD ->
-                            MetricWriter.tensorBoard(workdir)
-                                    .every(every)
-                                    .speedEvery(config.writePerfMetricsEverySteps());
+                            MetricWriter.tensorBoard(workdir).every(every).speedEvery(speedEvery);
                     });
         }
     }
@@ -280,8 +270,8 @@ public final class TrainRun implements AutoCloseable {
         while (!opened.isEmpty()) {
             try {
                 opened.pop().close();
-            } catch (Exception e) { // so that the others are closed too
-                log.error("{} while a run was closed", e.toString(), e);
+            } catch (Exception e) { // the others must be closed too
+                log.error("Closing part of a run failed: {}", e.toString(), e);
             }
         }
     }

@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 
-/** The optional library: a class of its own, so that without it only reading YAML fails. */
+/** Uses the optional YAML library in a class of its own, so that without the library only reading YAML fails. */
 final class Yaml {
     private Yaml() {}
 

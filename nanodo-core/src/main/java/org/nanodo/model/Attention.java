@@ -9,17 +9,17 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.SingleThreadedBlas;
 import org.nanodo.runtime.Tensors;
 
-/** Softmax(q kᵀ / √Dh) v: the one place in a block where positions meet, so that what a position sees is decided here. */
+/** Softmax(q kᵀ / √Dh) v: the only operation of a block that mixes positions, and so decides what each position attends to. */
 @FunctionalInterface
 public interface Attention {
-    /** Each query sees the keys up to its own position: what a model is trained with. */
+    /** Causal attention: each query attends to the keys up to its own position. Models are trained with it. */
     Attention CAUSAL = (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) ->
             fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, new TensorOptional(), true);
 
     /**
-     * The same within documents: a query sees no key of another one.
+     * Returns causal attention within documents: no query attends to a key of another document.
      *
-     * @param documents_BxL numbers that tell a row's documents apart
+     * @param documents_BxL a number for each token that identifies its document within the row
      */
     static Attention within(Tensor documents_BxL) {
         Tensor same_BxLxL = documents_BxL.unsqueeze(2).eq(documents_BxL.unsqueeze(1));
@@ -27,27 +27,27 @@ public interface Attention {
         return (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) -> fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, mask_Bx1xLxL, false);
     }
 
-    /** Keys and values may have fewer heads than queries: each then serves as many neighbouring heads of these. */
+    /** Attends. Keys and values may have fewer heads than queries; each then serves a group of neighbouring query heads. */
     Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh);
 
     /**
-     * Where L columns of tokens stand in their texts, for a block whose queries and keys depend on that: int64, BxL, or 1xL
-     * where all rows are alike.
+     * Returns the positions of L columns of tokens in their texts, for blocks that depend on them: int64, BxL, or 1xL if they are
+     * the same in all rows.
      */
     default Tensor positions(Device device, long L) {
         return Tensors.range(device, L).unsqueeze(0);
     }
 
     /**
-     * LibTorch's fused kernel for L queries and S keys.
+     * Calls LibTorch's fused kernel for L queries and S keys.
      *
-     * @param mask_Bx1xLxS true where a query sees a key, or added to the scores; none where every query sees every key
-     * @param causal whether, without a mask, query i sees keys 0 to i
+     * @param mask_Bx1xLxS true where a query attends to a key, or numbers to add to the scores; empty for no mask
+     * @param causal whether, without a mask, query i attends to keys 0 to i only
      */
     static Tensor fused(
             Tensor q_BxHxLxDh, Tensor k_BxHxSxDh, Tensor v_BxHxSxDh, TensorOptional mask_Bx1xLxS, boolean causal) {
         if (!q_BxHxLxDh.is_cuda() && Tensors.type(q_BxHxLxDh) == ScalarType.BFloat16) {
-            // On the CPU bfloat16 attention takes 25 times as long as float32's.
+            // On the CPU, bfloat16 attention takes 25 times as long as float32 attention.
             Tensor out_BxHxLxDh = fused(
                     q_BxHxLxDh.to(ScalarType.Float),
                     k_BxHxSxDh.to(ScalarType.Float),

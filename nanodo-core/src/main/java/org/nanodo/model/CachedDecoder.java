@@ -12,26 +12,26 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Logits of the next token for rows that grow by one token a call. Keys and values of the tokens before are kept, so that a
- * call computes the new token alone. Rows of different length are aligned at their ends: the shorter ones begin with
- * padding, which no token sees.
+ * Computes logits of the next token for rows that grow by one token per call. It caches the keys and values of earlier tokens, so
+ * that a call computes the new token alone. Rows of different lengths are aligned at their ends: shorter rows begin with
+ * padding, which no token attends to.
  */
 final class CachedDecoder implements AutoCloseable {
     private final LanguageModel model;
     private final int capacity;
     private final List<Cache> caches = new ArrayList<>();
-    private final Casts casts;
+    private final ModelUse casts;
     private int[] padding_B;
     private int length;
     private Tensor positions_BxL;
     private TensorOptional mask_Bx1xLxS;
 
-    /** @param capacity the most tokens that a row's next token may depend on */
+    /** @param capacity the largest number of tokens on which a row's next token may depend */
     CachedDecoder(LanguageModel model, int capacity) {
         this.model = model;
         this.capacity = capacity;
         try (var off = Grad.off()) {
-            casts = Casts.of(model);
+            casts = ModelUse.casts(model);
         }
         for (int i = 0; i < model.blocks().size(); i++) {
             caches.add(new Cache());
@@ -39,10 +39,10 @@ final class CachedDecoder implements AutoCloseable {
     }
 
     /**
-     * Logits after the last token of each row, given its last {@code capacity} tokens. Rows that have all grown by one token
-     * since the last call cost that token alone, unless they outgrow the capacity: then, as at first, they cost all of it.
+     * Returns logits after the last token of each row, given its last {@code capacity} tokens. If all rows have grown by one
+     * token since the last call, only that token is computed; the first call, and each call beyond the capacity, computes all.
      *
-     * @param lengths tokens of each row; what comes after them is not looked at
+     * @param lengths number of tokens of each row; the elements after them are ignored
      */
     float[][] logits(int[][] rows, int[] lengths) {
         int longest = Arrays.stream(lengths).max().orElseThrow();
@@ -67,7 +67,7 @@ final class CachedDecoder implements AutoCloseable {
         }
     }
 
-    /** The columns that are not in the caches yet. */
+    /** Embeds the columns that are not in the caches yet. */
     private Tensor embed(int[][] rows, int[] lengths, int columns) {
         int L = columns - length;
         int[] y_BxL = new int[rows.length * L];
@@ -83,10 +83,10 @@ final class CachedDecoder implements AutoCloseable {
         return model.embed(Tensors.ids(model.device(), y_BxL, rows.length, L), this.positions_BxL);
     }
 
-    /** What the new columns see: all up to their own but padding, which sees itself so that it stays finite. */
+    /** Lets new columns attend to all up to their own except padding; padding attends to itself, so that it stays finite. */
     private TensorOptional mask(int S) {
         if (Arrays.stream(padding_B).allMatch(padding -> padding == 0)) {
-            return new TensorOptional(); // without one the kernel is faster
+            return new TensorOptional(); // the kernel is faster without a mask
         }
         int B = padding_B.length;
         int L = S - length;
@@ -101,7 +101,7 @@ final class CachedDecoder implements AutoCloseable {
         return new TensorOptional(Tensors.floats(model.device(), hidden_BxLxS, B, 1, L, S));
     }
 
-    /** Attention of one block over the keys and values, BxHxSxDh, of all columns so far. */
+    /** Attention of one block to the keys and values, BxHxSxDh, of all columns so far. */
     private final class Cache implements Attention {
         private Tensor keys_BxHxSxDh;
         private Tensor values_BxHxSxDh;
@@ -109,8 +109,8 @@ final class CachedDecoder implements AutoCloseable {
         @Override
         public Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
             if (keys_BxHxSxDh == null) {
-                keys_BxHxSxDh = room(k_BxHxLxDh);
-                values_BxHxSxDh = room(v_BxHxLxDh);
+                keys_BxHxSxDh = allocate(k_BxHxLxDh);
+                values_BxHxSxDh = allocate(v_BxHxLxDh);
             }
             long L = k_BxHxLxDh.size(2);
             keys_BxHxSxDh.narrow(2, length, L).copy_(k_BxHxLxDh);
@@ -128,8 +128,8 @@ final class CachedDecoder implements AutoCloseable {
             return positions_BxL;
         }
 
-        private Tensor room(Tensor x_BxHxLxDh) {
-            // What the kernel computes in, so that no token converts all those before it.
+        private Tensor allocate(Tensor x_BxHxLxDh) {
+            // The type in which the kernel computes, so that no token converts all earlier ones.
             ScalarType type = model.device().isCpu() ? ScalarType.Float : Tensors.type(x_BxHxLxDh);
             return Scope.keep(Tensors.empty(
                     model.device(), type, x_BxHxLxDh.size(0), x_BxHxLxDh.size(1), capacity, x_BxHxLxDh.size(3)));

@@ -3,15 +3,15 @@ package org.nanodo.model;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
-/** A lookup of token ids. */
+/** The lookup of token ids in an embedding. */
 public final class Embedding {
     private Embedding() {}
 
     /**
-     * y_BxL to y_BxLxD.
+     * Returns y_BxLxD for y_BxL.
      *
-     * @param tied whether the head multiplies with the same parameter. Its gradient from there is dense, to which this one adds
-     *     the few rows that were used. Otherwise this one is dense itself, as optimizers want it.
+     * @param tied whether the head uses the same parameter. If so, the head's gradient is dense, and this gradient is sparse and
+     *     adds only the rows that were used. Otherwise this gradient is dense, as optimizers require.
      * @throws IllegalArgumentException if an id is not in the vocabulary
      */
     public static Tensor of(Tensor y_BxL, Parameter embed_VxD, boolean tied) {
@@ -25,7 +25,7 @@ public final class Embedding {
                 throw new IllegalArgumentException(
                         "A token id is not in the vocabulary: ids are 0 to "
                                 + (embed_VxD.shape()[0] - 1)
-                                + ", these reach from " + y_BxL.min().item_long() + " to "
+                                + ", these are " + y_BxL.min().item_long() + " to "
                                 + y_BxL.max().item_long(),
                         e);
             }

@@ -11,7 +11,7 @@ import org.nanodo.files.CorruptFileException;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 
-/** NanoDO's own (flax) parameter names. The shapes are the same as ours, so weights pass over as they are. */
+/** Reads and writes parameters under NanoDO's flax names. The shapes are the same, so weights are not converted. */
 public final class FlaxNames {
     private static final Map<String, String> OUTSIDE = Map.of(
             "embed", "embed.embedding",
@@ -29,25 +29,27 @@ public final class FlaxNames {
 
     private FlaxNames() {}
 
-    /** The flax name, its path joined by dots, of a parameter of ours: {@code blocks.0.norm1}, say. */
+    /**
+     * Returns NanoDO's name, a path joined by dots, of a parameter of the default model such as {@code blocks.0.norm1}; an empty
+     * name for parameters of other models.
+     */
     public static String of(String name) {
-        String[] path = name.split("\\.");
-        return path.length == 1 ? OUTSIDE.get(name) : "blocks_" + path[1] + "." + IN_BLOCK.get(path[2]);
+        String[] parts = name.split("\\.");
+        if (parts.length == 3 && parts[0].equals("blocks") && IN_BLOCK.containsKey(parts[2])) {
+            return "blocks_" + parts[1] + "." + IN_BLOCK.get(parts[2]);
+        }
+        return OUTSIDE.getOrDefault(name, "");
     }
 
-    /** The same path joined by slashes, as the original's optimizer options match it; empty for a parameter of other models. */
+    /** Returns the same path joined by slashes, which NanoDO's optimizer options match. */
     public static String path(String name) {
-        String[] parts = name.split("\\.");
-        boolean known = parts.length == 1
-                ? OUTSIDE.containsKey(name)
-                : parts.length == 3 && parts[0].equals("blocks") && IN_BLOCK.containsKey(parts[2]);
-        return known ? of(name).replace('.', '/') : "";
+        return of(name).replace('.', '/');
     }
 
     /**
-     * Reads a model that was trained with the original and exported to safetensors. The shapes give the config.
+     * Reads a model that was trained with NanoDO and exported to safetensors. The shapes determine the config.
      *
-     * @param prefix what stands before each name in the file, {@code "params."}, say
+     * @param prefix of each name in the file, for example {@code "params."}
      */
     public static DecoderModel load(Path path, String prefix, Device device) throws IOException {
         try (var file = Safetensors.open(path)) {
@@ -73,9 +75,9 @@ public final class FlaxNames {
     }
 
     /**
-     * Writes a new file of parameters under the original's names.
+     * Writes a new file of parameters under NanoDO's names.
      *
-     * @param prefix what stands before each name, {@code "params."}, say
+     * @param prefix of each name, for example {@code "params."}
      */
     public static void save(DecoderModel model, Path path, String prefix) throws IOException {
         try (var use = ModelUse.inference(model.parameters());
@@ -91,7 +93,8 @@ public final class FlaxNames {
         if (shape.length != dimensions) {
             throw new CorruptFileException(
                     path,
-                    "tensor \"" + name + "\" is " + Arrays.toString(shape) + ", not of " + dimensions + " dimensions");
+                    "tensor \"" + name + "\" is " + Arrays.toString(shape) + ", it must have " + dimensions
+                            + " dimensions");
         }
         return shape;
     }

@@ -10,7 +10,7 @@ import java.util.stream.IntStream;
 import org.nanodo.runtime.NativeErrors;
 import org.nanodo.tokenizer.Tokenizer;
 
-/** Continuations of prompts, one token at a time, with keys and values of earlier tokens kept. */
+/** Continues prompts one token at a time, with the keys and values of earlier tokens in a cache. */
 public final class Generation {
     private final LanguageModel model;
     private final Tokenizer tokenizer;
@@ -37,7 +37,7 @@ public final class Generation {
         }
     }
 
-    /** Divides the logits; 0 always takes the likeliest token. Default 1. */
+    /** Divides the logits by the temperature; 0 always selects the likeliest token. Default 1. */
     public Generation temperature(double temperature) {
         this.temperature = temperature;
         return this;
@@ -49,7 +49,7 @@ public final class Generation {
         return this;
     }
 
-    /** Samples among the fewest tokens whose probabilities add up to p. */
+    /** Samples among the smallest set of tokens whose probabilities add up to p. */
     public Generation topP(double p) {
         this.topP = p;
         return this;
@@ -61,7 +61,7 @@ public final class Generation {
         return this;
     }
 
-    /** The same seed gives the same text. With several prompts, each gets the seed after the one before. Default 0. */
+    /** Sets the seed of the first prompt; each further prompt uses the next number. The same seed gives the same text. Default 0. */
     public Generation seed(long seed) {
         this.seed = seed;
         return this;
@@ -76,22 +76,22 @@ public final class Generation {
     }
 
     /**
-     * Whether a text that outgrows the model goes on from its last L - 1 tokens, as is the default, or is refused before it
-     * starts. Beyond L every token costs a forward pass over all of them, since their positions change. The last position
-     * is left out because it has no target in training.
+     * Sets whether a text that outgrows the context continues from its last L - 1 tokens, which is the default, or is refused
+     * before it starts. Beyond L every token costs a forward pass over all of them, since their positions change. The last
+     * position is excluded because it has no target in training.
      */
     public Generation sliding(boolean sliding) {
         this.sliding = sliding;
         return this;
     }
 
-    /** Hears each piece of new text, of the first prompt where there are several, as soon as its characters are whole. */
+    /** Sets a listener for each new piece of the first prompt's text, as soon as its characters are complete. */
     public Generation listen(Consumer<String> listener) {
         this.listener = listener;
         return this;
     }
 
-    /** Runs, and returns prompt and continuation. For a single prompt. */
+    /** Runs a single prompt, and returns it with its continuation. */
     public String text() {
         return tokenizer.decode(tokens());
     }
@@ -101,46 +101,48 @@ public final class Generation {
         return allTokens().stream().map(tokenizer::decode).toList();
     }
 
-    /** Runs, and returns all ids: BOS, prompt, continuation, and EOS if the model ended the text. For a single prompt. */
+    /** Runs a single prompt, and returns all ids: BOS, prompt, continuation, and EOS if the model ended the text. */
     public int[] tokens() {
         if (prompts.size() > 1) {
-            throw new IllegalStateException(prompts.size() + " prompts were given: ask for texts() or allTokens()");
+            throw new IllegalStateException(prompts.size() + " prompts were given: call texts() or allTokens()");
         }
         return allTokens().get(0);
     }
 
     /** Runs, and returns the ids of each prompt with its continuation. */
     public List<int[]> allTokens() {
-        Sampler pick = sampler != null ? sampler : Sampler.of(temperature, topK, topP);
+        Sampler sampler = this.sampler != null ? this.sampler : Sampler.of(temperature, topK, topP);
         int longest = prompts.stream().mapToInt(prompt -> prompt.length).max().orElseThrow();
-        int most = Math.max(1, model.config().L() - 1);
-        if (!sliding && (long) longest + maxTokens - 1 > most) {
+        int context = Math.max(1, model.config().L() - 1);
+        if (!sliding && (long) longest + maxTokens - 1 > context) {
             throw new IllegalArgumentException("A prompt of " + longest + " tokens and " + maxTokens
-                    + " new ones outgrow the " + most + " that this model of L="
-                    + model.config().L() + " continues: ask for fewer, or let the text slide");
+                    + " new ones outgrow the " + context + " that this model of L="
+                    + model.config().L() + " continues: request fewer, or allow sliding");
         }
         int B = prompts.size();
         int[][] rows = new int[B][];
-        int[] lengths = new int[B];
-        boolean[] ended = new boolean[B];
+        int[] lengths = new int[B]; // all grow together: a row that has ended is padded
+        int[] ends = new int[B]; // the length without padding, 0 until the row has ended
         var random = new RandomGenerator[B];
         for (int b = 0; b < B; b++) {
-            rows[b] = prompts.get(b).clone();
-            lengths[b] = rows[b].length;
+            lengths[b] = prompts.get(b).length;
+            rows[b] = Arrays.copyOf(prompts.get(b), lengths[b] + 16);
             random[b] = new SplittableRandom(seed + b);
         }
         int heard = listener == null ? 0 : tokenizer.decode(prompts.get(0)).length();
         try (var use = ModelUse.inference(model.parameters());
-                var decoder = new CachedDecoder(model, (int) Math.min(most, (long) longest + maxTokens))) {
-            for (int n = 0; n < maxTokens && !all(ended); n++) {
+                var decoder = new CachedDecoder(model, (int) Math.min(context, (long) longest + maxTokens))) {
+            for (int n = 0; n < maxTokens && Arrays.stream(ends).anyMatch(end -> end == 0); n++) {
                 float[][] logits = decoder.logits(rows, lengths);
                 for (int b = 0; b < B; b++) {
-                    int next = ended[b] ? tokenizer.eosId() : next(pick, logits[b], random[b]);
                     if (lengths[b] == rows[b].length) {
                         rows[b] = Arrays.copyOf(rows[b], 2 * lengths[b]);
                     }
+                    int next = ends[b] > 0 ? tokenizer.eosId() : sample(sampler, logits[b], random[b]);
                     rows[b][lengths[b]++] = next;
-                    ended[b] |= next == tokenizer.eosId();
+                    if (next == tokenizer.eosId() && ends[b] == 0) {
+                        ends[b] = lengths[b];
+                    }
                 }
                 if (listener != null) {
                     heard = tell(Arrays.copyOf(rows[0], lengths[0]), heard);
@@ -149,57 +151,36 @@ public final class Generation {
         } catch (RuntimeException e) {
             throw NativeErrors.explain(e, "generation");
         }
-        var all = new ArrayList<int[]>();
-        for (int b = 0; b < B; b++) {
-            all.add(Arrays.copyOf(rows[b], end(rows[b], prompts.get(b).length, lengths[b])));
-        }
-        return all;
+        return IntStream.range(0, B)
+                .mapToObj(b -> Arrays.copyOf(rows[b], ends[b] > 0 ? ends[b] : lengths[b]))
+                .toList();
     }
 
-    /** @throws IllegalStateException if the logits are not finite, or the sampler gives what is no token */
-    private int next(Sampler pick, float[] logits, RandomGenerator random) {
+    /** @throws IllegalStateException if the logits are not finite, or the sampler returns an invalid id */
+    private static int sample(Sampler sampler, float[] logits, RandomGenerator random) {
         float max = Float.NEGATIVE_INFINITY;
         for (float logit : logits) {
             max = Math.max(max, logit); // NaN if one is
         }
         if (!Float.isFinite(max)) {
             throw new IllegalStateException("The largest of the model's logits is " + max
-                    + ": its parameters are not finite, or too large, as after a training that diverged");
+                    + ": its parameters are not finite, or too large, as after training that diverged");
         }
-        int next = pick.sample(logits, random);
+        int next = sampler.sample(logits, random);
         if (next < 0 || next >= logits.length) {
             throw new IllegalStateException(
-                    "The sampler gave " + next + ", which is no token id: they are 0 to " + (logits.length - 1));
+                    "The sampler returned " + next + ", which is not a token id: they are 0 to " + (logits.length - 1));
         }
         return next;
     }
 
-    /** Tells the listener what is new, and returns the characters told so far. */
+    /** Passes new text to the listener, and returns the number of characters passed so far. */
     private int tell(int[] tokens, int heard) {
         String text = tokenizer.decode(tokens);
-        if (text.endsWith("\uFFFD") || text.length() <= heard) { // which stands for bytes still to come
+        if (text.endsWith("\uFFFD") || text.length() <= heard) { // U+FFFD replaces an incomplete character
             return heard;
         }
         listener.accept(text.substring(heard));
         return text.length();
-    }
-
-    /** Rows that end before the others are filled up with EOS. */
-    private int end(int[] row, int promptLength, int length) {
-        for (int i = promptLength; i < length; i++) {
-            if (row[i] == tokenizer.eosId()) {
-                return i + 1;
-            }
-        }
-        return length;
-    }
-
-    private static boolean all(boolean[] values) {
-        for (boolean value : values) {
-            if (!value) {
-                return false;
-            }
-        }
-        return true;
     }
 }

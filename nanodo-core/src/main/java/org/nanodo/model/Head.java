@@ -8,23 +8,23 @@ import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Tensors;
 
 /**
- * The product with the output embedding, whose result is float32. A bfloat16 model on the CPU multiplies float32 values
- * here, as NanoDO does: a rounded embedding moves the loss by more than all else that is rounded. On a GPU, where such a
- * product would take many times as long, it multiplies bfloat16 values and adds up in float32, as the original does on a TPU.
+ * The product with the output embedding, whose result is float32. A bfloat16 model on the CPU multiplies float32 values, as
+ * NanoDO does: rounding the embedding changes the loss more than all other rounding. On a GPU, where that product would take many
+ * times as long, it multiplies bfloat16 values and accumulates in float32, as NanoDO does on a TPU.
  */
 public final class Head {
     private Head() {}
 
-    /** The type of the embedding that the product takes. */
+    /** Returns the type of the embedding that the product uses. */
     public static Dtype dtype(LanguageModel model) {
         Dtype dtype = model.config().dtype();
         return dtype == Dtype.BFLOAT16 && model.device().isCpu() ? Dtype.FLOAT32 : dtype;
     }
 
     /**
-     * Logits in float32 of normalised y_TxD or y_BxLxD.
+     * Returns float32 logits of normalised y_TxD or y_BxLxD.
      *
-     * @param embed_VxD in the type that {@link #dtype} tells
+     * @param embed_VxD in the type {@link #dtype}
      */
     public static Tensor logits(Tensor y_BxLxD, Tensor embed_VxD) {
         if (Tensors.type(embed_VxD) == ScalarType.Float) {

@@ -12,12 +12,12 @@ import org.nanodo.runtime.Natives;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
-/** How a new parameter is filled. */
+/** Fills a new parameter. */
 @FunctionalInterface
 public interface Init {
     void fill(Tensor tensor, Generator random);
 
-    /** Where a model's parameters come from: fresh random numbers, or a file. */
+    /** Provides the values of a model's parameters, from random numbers or from a file. */
     @FunctionalInterface
     interface Source {
         Tensor get(String name, Init init, long... shape);
@@ -42,14 +42,14 @@ public interface Init {
         return gaussian(1 / Math.sqrt(fanIn));
     }
 
-    /** Normal with this standard deviation. */
+    /** Normal with the given standard deviation. */
     static Init gaussian(double deviation) {
         return (tensor, random) -> tensor.normal_(0, deviation, new GeneratorOptional(random));
     }
 
     /**
-     * Parameters from a seed. Each has a generator of its own, made from the seed and its name, on the CPU: so it does not
-     * depend on the device, on the order of creation or on which other parameters there are.
+     * Creates parameters from a seed. Each has its own generator on the CPU, seeded by the seed and the parameter's name, so that
+     * its values do not depend on the device, the order of creation or the other parameters.
      */
     static Source seeded(long seed, Device device) {
         Natives.start();

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.runtime.Device;
@@ -14,18 +15,18 @@ import org.nanodo.runtime.Tensors;
 import org.nanodo.tokenizer.Tokenizer;
 
 /**
- * A decoder as the trainer sees it: embed, blocks, head. Whoever runs these three in order may keep, drop, recompute or
- * gather in between what it likes; {@link #forward} is the plain way.
+ * A decoder-only language model: an embedding, blocks and a head. {@link #forward} runs the three in order; an engine runs them
+ * itself, and may keep, drop, recompute or gather tensors in between. {@link BaseModel} is a base class for implementations.
  *
- * <p>Threads: any number may infer with one model at the same time, each in calls of its own. While a trainer runs, only
- * its thread may: calls on others are refused. A closed model still tells its config and the names and shapes of its
- * parameters; all that needs their values is answered by an {@link IllegalStateException}, calls under way included, whose
- * memory stays until they have ended.
+ * <p>Threads: any number of threads may infer with a model at the same time. While a trainer runs, only its thread may infer, and
+ * calls on other threads are refused. A closed model still knows its config and the names and shapes of its parameters;
+ * everything that needs their values throws an {@link IllegalStateException}, also in calls in progress, whose memory is freed
+ * only when they end.
  */
 public interface LanguageModel extends AutoCloseable {
-    /** A function of the residual stream, x_BxLxD to x_BxLxD, with parameters. */
+    /** A function with parameters from the residual stream, x_BxLxD, to the residual stream. */
     interface Block {
-        /** Its own, which no other block uses. */
+        /** Returns the parameters of this block, which no other block uses. */
         List<Parameter> parameters();
 
         Tensor forward(Tensor x_BxLxD, Attention attention);
@@ -35,18 +36,18 @@ public interface LanguageModel extends AutoCloseable {
         }
     }
 
-    /** Its sizes. */
+    /** Returns the sizes. */
     TransformerConfig config();
 
-    /** All that it is made of but its parameters. */
+    /** Returns everything that defines this model except the values of its parameters. */
     ModelSpec spec();
 
     Device device();
 
-    /** All parameters in a stable order. */
+    /** Returns all parameters in a stable order. */
     List<Parameter> parameters();
 
-    /** Ids y_BxL, int64, at most L columns, to y_BxLxD. */
+    /** Embeds ids y_BxL, int64 with at most L columns, as y_BxLxD. */
     default Tensor embed(Tensor y_BxL) {
         if (y_BxL.size(1) > config().L()) {
             throw new IllegalArgumentException("A row of " + y_BxL.size(1) + " tokens is longer than the L="
@@ -55,27 +56,24 @@ public interface LanguageModel extends AutoCloseable {
         return embed(y_BxL, Attention.CAUSAL.positions(device(), y_BxL.size(1)));
     }
 
-    /** The same, where a token is not at the position of its column: positions are int64, below L, BxL or 1xL. */
+    /** Embeds tokens whose positions are not their columns: positions are int64, below L, BxL or 1xL. */
     Tensor embed(Tensor y_BxL, Tensor positions_BxL);
 
     List<? extends Block> blocks();
 
-    /** The last normalisation before the head, in the type of the computation. */
+    /** Applies the last normalisation, before the head; the result has the type of the computation. */
     Tensor outNorm(Tensor y_BxLxD);
 
-    /** The output embedding, VxD, that {@link #head} multiplies with. */
+    /** Returns the output embedding, VxD, with which {@link #head} multiplies. */
     Parameter outEmbed();
 
-    /**
-     * Frees the parameters, at once or when the calls that use them have ended. The model cannot be used afterwards. Closing
-     * it again does nothing.
-     */
+    /** Frees the parameters at once, or when the calls that use them have ended. Closing a model again has no effect. */
     @Override
     default void close() {
         parameters().forEach(Parameter::close);
     }
 
-    /** Reads a model of whatever kind, from what {@link #save} wrote or a checkpoint's folder, onto the CPU. */
+    /** Reads a model of any kind, which {@link #save} or a checkpoint has written, onto the CPU. */
     static LanguageModel load(Path directory) throws IOException {
         return load(directory, Device.cpu());
     }
@@ -84,7 +82,7 @@ public interface LanguageModel extends AutoCloseable {
         return ModelFiles.load(directory, device, LanguageModel.class);
     }
 
-    /** Writes a new folder with config and parameters: all that inference and fine-tuning need. */
+    /** Writes a new directory with the config and the parameters, as inference and fine-tuning need them. */
     default void save(Path directory) throws IOException {
         ModelFiles.save(this, directory);
     }
@@ -94,44 +92,32 @@ public interface LanguageModel extends AutoCloseable {
     }
 
     /**
-     * Floating-point operations of a forward and a backward pass over a token, for MFU: six a parameter (Kaplan et al. 2020).
-     * Products of activations, as in attention, and recomputation do not count.
+     * Returns the floating-point operations of a forward and backward pass per token, for MFU: six per parameter (Kaplan et al.
+     * 2020). Products of activations, as in attention, and recomputation are not counted.
      */
     default double flopsPerToken() {
         return 6.0 * parameterCount();
     }
 
-    /**
-     * Logits in float32 for y_TxD or y_BxLxD: y_TxV or y_BxLxV. {@link Head} tells what they are multiplied in.
-     */
+    /** Returns float32 logits, y_TxV or y_BxLxV, of y_TxD or y_BxLxD. {@link Head} describes the precision of the product. */
     default Tensor head(Tensor y_BxLxD) {
         return Head.logits(outNorm(y_BxLxD), outEmbed().as(Head.dtype(this)));
     }
 
     /**
-     * Logits of the next token at each position, y_BxL to y_BxLxV in float32. Records gradients unless switched off with
-     * {@link Grad#off()}.
+     * Returns float32 logits y_BxLxV of the next token at each position of y_BxL. Records gradients unless they are switched off
+     * with {@link Grad#off()}.
      */
     default Tensor forward(Tensor y_BxL) {
         try (var use = ModelUse.inference(parameters());
                 var scope = Scope.open()) {
-            return scope.export(head(hidden(y_BxL)));
+            return scope.export(head(hidden(embed(y_BxL), block -> Attention.CAUSAL)));
         } catch (RuntimeException e) {
             throw NativeErrors.explain(e, "a forward pass");
         }
     }
 
-    /** The residual stream after the last block, y_BxL to y_BxLxD: what {@link #head} takes. */
-    default Tensor hidden(Tensor y_BxL) {
-        try (var use = ModelUse.inference(parameters());
-                var scope = Scope.open()) {
-            return scope.export(hidden(embed(y_BxL), block -> Attention.CAUSAL));
-        } catch (RuntimeException e) {
-            throw NativeErrors.explain(e, "a forward pass");
-        }
-    }
-
-    /** The same from embedded tokens, which it closes, with an attention of each block's own. */
+    /** Runs the blocks on embedded tokens, which it closes, and returns what {@link #head} requires. */
     default Tensor hidden(Tensor x_BxLxD, IntFunction<Attention> attentionOfBlock) {
         try (var scope = Scope.open()) {
             for (int i = 0; i < blocks().size(); i++) {
@@ -146,7 +132,7 @@ public interface LanguageModel extends AutoCloseable {
     }
 
     /**
-     * Log-probability in nats of each token given those before it; the first has none, so L tokens give L - 1 numbers.
+     * Returns the log-probability, in nats, of each token but the first given the tokens before it: L - 1 numbers for L tokens.
      *
      * @throws IllegalArgumentException if there are fewer than two tokens or more than L, or if an id is not in the vocabulary
      */
@@ -164,26 +150,22 @@ public interface LanguageModel extends AutoCloseable {
             Tensor next_Lx1 = y_1xL.narrow(1, 1, tokens.length - 1).view(-1, 1);
             float[] values =
                     Tensors.toFloats(logp_LxV.narrow(0, 0, tokens.length - 1).gather(1, next_Lx1));
-            var logProbs = new double[values.length];
-            for (int i = 0; i < values.length; i++) {
-                logProbs[i] = values[i];
-            }
-            return logProbs;
+            return IntStream.range(0, values.length).mapToDouble(i -> values[i]).toArray();
         }
     }
 
     /**
-     * Starts continuations of one text or several at once, of BOS alone where a text is empty:
+     * Prepares continuations of one or several texts; an empty text starts from BOS alone:
      * {@code model.generate(tokenizer, "a").text()}.
      */
     default Generation generate(Tokenizer tokenizer, String... prompts) {
         return new Generation(this, tokenizer, prompts);
     }
 
-    /** @throws IllegalArgumentException if there are none, more than L, or an id is not in the vocabulary */
+    /** @throws IllegalArgumentException if there are no tokens or more than L, or if an id is not in the vocabulary */
     default void checkTokens(int... tokens) {
         if (tokens.length == 0 || tokens.length > config().L()) {
-            throw new IllegalArgumentException(tokens.length + " tokens: this model takes 1 to L=" + config().L());
+            throw new IllegalArgumentException(tokens.length + " tokens: this model accepts 1 to L=" + config().L());
         }
         for (int token : tokens) {
             if (token < 0 || token >= config().V()) {

@@ -6,18 +6,17 @@ import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
-/** A layer without a bias. */
+/** A linear layer without a bias. */
 public final class Linear {
-    /** Whether the CPU has instructions for bfloat16, as oneDNN, which multiplies there, sees it. */
+    /** Whether the CPU has instructions for bfloat16 according to oneDNN, which multiplies on the CPU. */
     private static final boolean BFLOAT16_ON_CPU = bfloat16OnCpu();
 
     private Linear() {}
 
     /**
-     * x W for x of any number of rows. On the CPU a single row, as in decoding, takes the matrix-vector kernel: it reads W
-     * twice as fast as the product of matrices does, and reading W is then all the cost. Where the processor has no
-     * instructions for bfloat16, float32's multiply the same numbers, and the result is rounded: LibTorch's own loop takes
-     * some hundred times as long.
+     * Returns x W for any number of rows of x. On the CPU, a single row, as in decoding, uses the matrix-vector kernel: it reads W
+     * twice as fast as the matrix product, and reading W is the whole cost. On CPUs without bfloat16 instructions, the same
+     * numbers are multiplied in float32, and the result is rounded: LibTorch's own loop takes about a hundred times as long.
      */
     public static Tensor of(Tensor x_BxLxM, Tensor w_MxN) {
         if (!BFLOAT16_ON_CPU && !x_BxLxM.is_cuda() && Tensors.type(x_BxLxM) == ScalarType.BFloat16) {

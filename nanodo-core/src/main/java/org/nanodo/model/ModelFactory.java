@@ -7,29 +7,30 @@ import java.util.TreeMap;
 import org.nanodo.runtime.Device;
 
 /**
- * Makes models of one kind, which saved models and checkpoints call by its name. Those that a jar lists in {@code
- * META-INF/services/org.nanodo.model.ModelFactory} are found: a public class with a constructor without parameters.
+ * Creates models of one kind, which saved models and checkpoints refer to by its name. Factories are found if a file {@code
+ * META-INF/services/org.nanodo.model.ModelFactory} on the class path names them. They are public and have a public constructor
+ * without parameters.
  */
 public interface ModelFactory {
-    /** What {@code config.json} calls it. */
+    /** Returns the name of this kind of model in {@code config.json}. */
     String name();
 
     /**
-     * A model of these sizes, in all else as is usual for its kind.
+     * Creates a model of the given sizes, with the defaults of its kind.
      *
-     * @param parameters asked for each when it is first used, not before
+     * @param parameters provides each parameter's values when the parameter is first used
      */
     LanguageModel create(TransformerConfig sizes, Device device, Init.Source parameters);
 
     /**
-     * A model of a config of its own.
+     * Creates a model from its own config.
      *
      * @param config the JSON of {@link ModelSpec#config}
-     * @throws IllegalArgumentException if it is no valid config
+     * @throws IllegalArgumentException if the config is invalid
      */
     LanguageModel create(String config, Device device, Init.Source parameters);
 
-    /** A new model. The same seed gives the same parameters on every device. */
+    /** Creates a new model. The same seed gives the same parameters on every device. */
     default LanguageModel create(TransformerConfig sizes, long seed, Device device) {
         return create(sizes, device, Init.seeded(seed, device));
     }
@@ -38,7 +39,7 @@ public interface ModelFactory {
         return create(config, device, Init.seeded(seed, device));
     }
 
-    /** @throws IllegalArgumentException if there is none of that name */
+    /** @throws IllegalArgumentException if no factory has the name */
     static ModelFactory named(String name) {
         ModelFactory factory = all().get(name);
         if (factory == null) {
@@ -48,7 +49,7 @@ public interface ModelFactory {
         return factory;
     }
 
-    /** Of all kinds that there are, sorted. */
+    /** Returns the names of all kinds of models, sorted. */
     static Set<String> names() {
         return all().keySet();
     }

@@ -30,8 +30,8 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.tokenizer.Tokenizer;
 
 /**
- * A model on disk: a folder with {@code config.json} and the {@link TensorSet} {@code model}, in a checkpoint also
- * {@code tokenizer.json}.
+ * Saved models: directories with {@code config.json} and the {@link TensorSet} {@code model}, and in checkpoints {@code
+ * tokenizer.json}.
  */
 public final class ModelFiles {
     private static final String CONFIG = "config.json";
@@ -47,44 +47,44 @@ public final class ModelFiles {
         }
     }
 
-    /** What a folder has to hold of a model, whose parameters may be those of one rank. */
+    /** Adds a model, or a rank's part of its parameters. */
     private static Contents add(Contents contents, LanguageModel model, List<Parameter> parameters) {
         var slices = new LinkedHashMap<String, Slice>();
         parameters.forEach(parameter -> slices.put(parameter.name(), parameter.slice()));
         return contents.json(CONFIG, model.spec().json()).tensors(TENSORS, slices);
     }
 
-    /** The same, and what {@link #tokenizer} reads. */
+    /** Adds a model, or a rank's part of its parameters, and its tokenizer. */
     public static Contents add(
             Contents contents, LanguageModel model, List<Parameter> parameters, Tokenizer tokenizer) {
         return add(contents, model, parameters).json(TOKENIZER, tokenizer.spec());
     }
 
-    /** The tokenizer that a checkpoint's model was trained with. */
+    /** Returns the tokenizer with which a checkpoint's model was trained. */
     public static Tokenizer tokenizer(Path directory) throws IOException {
         return Tokenizer.of(tokenizerSpec(directory));
     }
 
-    /** Whether a saved model was trained with a tokenizer like this one; true if it does not say. */
+    /** Returns whether a saved model was trained with a tokenizer like this one; true if no tokenizer was saved. */
     public static boolean hasTokenizer(Path directory, Tokenizer tokenizer) throws IOException {
         return !Manifest.names(directory).contains(TOKENIZER) || tokenizer.matches(tokenizerSpec(directory));
     }
 
     /**
-     * What describes that tokenizer, which may be of a kind that the library does not know.
+     * Returns the description of that tokenizer, which may be of a kind that this library does not know.
      *
-     * @throws NoSuchFileException if the directory does not say: only checkpoints do
+     * @throws NoSuchFileException if no tokenizer was saved: only checkpoints have one
      */
     public static Map<String, String> tokenizerSpec(Path directory) throws IOException {
         if (!Manifest.names(directory).contains(TOKENIZER)) {
             throw new NoSuchFileException(
-                    directory + " has no " + TOKENIZER + ", which a checkpoint has, but not a model saved alone");
+                    directory + " has no " + TOKENIZER + ", which only checkpoints have, not models saved alone");
         }
         Manifest.verify(directory, Set.of(TOKENIZER));
         return Json.readStrings(directory.resolve(TOKENIZER));
     }
 
-    /** @throws IllegalArgumentException if it is a model of another type */
+    /** @throws IllegalArgumentException if the model has another type */
     static <M extends LanguageModel> M load(Path directory, Device device, Class<M> type) throws IOException {
         ModelSpec spec = spec(directory);
         Manifest.verify(directory, Set.of(CONFIG));
@@ -98,7 +98,7 @@ public final class ModelFiles {
         }
     }
 
-    /** Before any is made: every block has a tensor. What else the config says is checked tensor by tensor. */
+    /** Checks, before any parameter is created, that every block has a tensor. The rest is checked tensor by tensor. */
     private static void checkBlocks(ModelSpec spec, Path directory, int tensors) throws CorruptFileException {
         long blocks = spec.json().findValues("N").stream()
                 .mapToLong(JsonNode::asLong)
@@ -106,7 +106,8 @@ public final class ModelFiles {
                 .orElse(0);
         if (blocks > tensors) {
             throw new CorruptFileException(
-                    directory.resolve(CONFIG), "wants N=" + blocks + " blocks, of " + tensors + " tensors beside it");
+                    directory.resolve(CONFIG),
+                    "requires N=" + blocks + " blocks, but there are " + tensors + " tensors");
         }
     }
 
@@ -119,8 +120,8 @@ public final class ModelFiles {
             throw new UncheckedIOException(new CorruptFileException(directory.resolve(CONFIG), e.getMessage(), e));
         }
         if (!type.isInstance(model)) {
-            throw new IllegalArgumentException(directory + " holds a model of the kind \"" + spec.model()
-                    + "\", which is no " + type.getSimpleName() + ": use LanguageModel.load");
+            throw new IllegalArgumentException(directory + " holds a model of the kind \"" + spec.model() + "\", not a "
+                    + type.getSimpleName() + ": use LanguageModel.load");
         }
         return type.cast(model);
     }
@@ -135,14 +136,14 @@ public final class ModelFiles {
         }
     }
 
-    /** Reads the parameters that a rank has, or all, over those of a model of the same sizes. */
+    /** Reads saved parameters into all parameters of a model of the same sizes, or into a rank's part of them. */
     public static void loadInto(LanguageModel model, List<Parameter> parameters, Path directory) throws IOException {
         checkSizes(model, directory);
         try (var use = ModelUse.training(parameters);
                 var scope = Scope.open();
                 var tensors = TensorSet.open(directory, TENSORS)) {
             for (Parameter parameter : parameters) {
-                tensors.require(parameter.name(), parameter.slice()); // all of them, before any is read
+                tensors.require(parameter.name(), parameter.slice()); // checks all of them before any is read
             }
             for (Parameter parameter : parameters) {
                 tensors.readInto(parameter.name(), parameter.slice());
@@ -151,54 +152,60 @@ public final class ModelFiles {
     }
 
     /**
-     * Builds a model from a file whose tensors may have other names than ours.
+     * Creates a model from a file whose tensors may have other names.
      *
-     * @param model makes it of parameters that it does not ask for yet
+     * @param create creates the model without using its parameters yet
+     * @param theirName returns a parameter's name in the file
      */
     public static <M extends LanguageModel> M load(
-            Safetensors file, Path path, Function<Init.Source, M> model, Device device, UnaryOperator<String> theirName)
+            Safetensors file,
+            Path path,
+            Function<Init.Source, M> create,
+            Device device,
+            UnaryOperator<String> theirName)
             throws IOException {
-        return build(model, (name, shape) -> {
+        return build(create, (name, shape) -> {
             String theirs = theirName.apply(name);
             checkShape(file.shape(theirs), path, theirs, shape);
             return file.read(theirs, device);
         });
     }
 
-    /** Where a parameter's values come from. */
-    interface Source {
+    /** Reads a parameter's values. */
+    private interface Source {
         Tensor read(String name, long[] shape) throws IOException;
     }
 
-    static <M extends LanguageModel> M build(Function<Init.Source, M> model, Source source) throws IOException {
+    private static <M extends LanguageModel> M build(Function<Init.Source, M> create, Source source)
+            throws IOException {
         try {
-            M built = model.apply((name, init, shape) -> {
+            M model = create.apply((name, init, shape) -> {
                 try (var scope = Scope.open()) {
                     return Scope.keep(source.read(name, shape).to(ScalarType.Float));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }
             });
-            built.parameters().forEach(Parameter::tensor); // now, while the file is open
-            return built;
+            model.parameters().forEach(Parameter::tensor); // while the file is open
+            return model;
         } catch (UncheckedIOException e) {
             throw e.getCause();
         }
     }
 
-    static void checkShape(long[] shape, Path path, String name, long[] wanted) throws CorruptFileException {
-        if (!Arrays.equals(shape, wanted)) {
+    private static void checkShape(long[] shape, Path path, String name, long[] required) throws CorruptFileException {
+        if (!Arrays.equals(shape, required)) {
             throw new CorruptFileException(
                     path,
-                    "tensor \"" + name + "\" is " + Arrays.toString(shape) + ", the config wants "
-                            + Arrays.toString(wanted));
+                    "tensor \"" + name + "\" is " + Arrays.toString(shape) + ", the config requires "
+                            + Arrays.toString(required));
         }
     }
 
     /**
-     * The directory of a saved model: this one, verified if it has a manifest, or that of a run's newest checkpoint.
+     * Returns the directory of a saved model: this one, verified if it has a manifest, or that of a run's newest checkpoint.
      *
-     * @throws NoSuchFileException if there is none
+     * @throws NoSuchFileException if there is no model
      */
     public static Path find(Path directory) throws IOException {
         if (!Manifest.isIn(directory) && Files.exists(directory.resolve(CONFIG))) {
@@ -207,14 +214,14 @@ public final class ModelFiles {
         return CheckpointStore.find(directory);
     }
 
-    /** @throws NoSuchFileException if the directory holds no model */
+    /** @throws NoSuchFileException if the directory does not contain a model */
     private static ModelSpec spec(Path directory) throws IOException {
         Path file = directory.resolve(CONFIG);
         if (!Files.exists(directory) || !Manifest.names(directory).contains(CONFIG)) {
             throw new NoSuchFileException(directory
                     + (Files.exists(directory)
-                            ? " is not a saved model: it has no " + CONFIG + ". Of a run's checkpoints "
-                                    + "CheckpointStore.find gives the newest"
+                            ? " is not a saved model: it has no " + CONFIG + ". "
+                                    + "CheckpointStore.find returns a run's newest checkpoint"
                             : " does not exist"));
         }
         return ModelSpec.read(file);

@@ -10,35 +10,35 @@ import org.nanodo.files.Json;
 import org.nanodo.runtime.Device;
 
 /**
- * All that a model is made of but its parameters, as {@code config.json} has it.
+ * Everything that defines a model except the values of its parameters: the content of {@code config.json}.
  *
  * @param model the name of its {@link ModelFactory}
- * @param config what that factory takes: a record of the model's own, or its JSON
+ * @param config the config of that kind of model: its own record, or its JSON
  */
 public record ModelSpec(String model, Object config) {
     private static final String MODEL = "model";
 
-    /** A file that names no model is of a {@link DecoderModel}. */
+    /** Reads a file; one that names no model describes a {@link DecoderModel}. */
     static ModelSpec read(Path file) throws IOException {
         ObjectNode config = Json.read(file, ObjectNode.class);
         JsonNode name = config.remove(MODEL);
         return new ModelSpec(name == null ? DecoderModel.NAME : name.asText(), config);
     }
 
-    /** The config's fields after the name. */
+    /** Returns the name and the fields of the config. */
     ObjectNode json() {
         ObjectNode json = JsonNodeFactory.instance.objectNode().put(MODEL, model);
         return json.setAll(Json.read(Json.write(config), ObjectNode.class));
     }
 
-    /** What decides which parameters fit: all but the type of the computation and what is recomputed. */
+    /** Returns the fields that determine the parameters: all except the type of the computation and recomputation. */
     ObjectNode sizes() {
         ObjectNode json = json();
         json.findParents("remat").forEach(parent -> ((ObjectNode) parent).remove(List.of("dtype", "remat")));
         return json;
     }
 
-    /** @throws IllegalArgumentException if there is no such model, or none of that config */
+    /** @throws IllegalArgumentException if there is no such kind of model, or the config is invalid */
     LanguageModel create(Device device, Init.Source parameters) {
         return ModelFactory.named(model).create(Json.write(config), device, parameters);
     }

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.function.Consumer;
 
 /**
- * A call that uses a model's parameters. Any number of inferences may run at once, on any threads; training excludes them,
- * but for those on the training thread itself. A model that is closed meanwhile frees its memory when the last call ends.
+ * A period in which parameters are used. Any number of inferences may run at once, on any threads. Training excludes them,
+ * except for those on the training thread itself. A model that is closed during a use frees its memory when the last use ends.
  *
  * <pre>{@code
  * try (var use = ModelUse.inference(model.parameters())) { … }
@@ -30,14 +30,22 @@ public final class ModelUse implements AutoCloseable {
         }
     }
 
-    /** @throws IllegalStateException if the model is closed, or another thread trains it */
+    /** @throws IllegalStateException if the model is closed, or another thread is training it */
     public static ModelUse inference(Collection<Parameter> parameters) {
-        return new ModelUse(parameters, Parameter::beginInference, Parameter::endInference);
+        return new ModelUse(parameters, parameter -> parameter.begin(false), parameter -> parameter.end(false));
     }
 
-    /** @throws IllegalStateException if the model is closed, or another thread trains it or infers with it */
+    /** @throws IllegalStateException if the model is closed, or another thread is training it or inferring with it */
     public static ModelUse training(Collection<Parameter> parameters) {
-        return new ModelUse(parameters, Parameter::beginTraining, Parameter::endTraining);
+        return new ModelUse(parameters, parameter -> parameter.begin(true), parameter -> parameter.end(true));
+    }
+
+    /** Casts the parameters once to the types in which the model reads them; their values must not change until the end. */
+    public static ModelUse casts(LanguageModel model) {
+        return new ModelUse(
+                model.parameters(),
+                parameter -> parameter.hold(parameter == model.outEmbed() ? Head.dtype(model) : parameter.dtype()),
+                Parameter::release);
     }
 
     @Override

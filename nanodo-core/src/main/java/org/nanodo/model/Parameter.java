@@ -10,10 +10,10 @@ import org.nanodo.runtime.Dtype;
 import org.nanodo.runtime.Scope;
 
 /**
- * A named float32 tensor that training changes, or the {@link Slice} of one that this rank has.
+ * A named float32 tensor that training changes, or a rank's {@link Slice} of it.
  *
- * <p>Threads: any. Each caller gets a handle of its own on the shared values, so that {@link #close} on one thread never
- * takes the memory from under another, which is answered "closed" the next time it asks.
+ * <p>Thread-safe. Each caller gets its own handle to the shared values, so that {@link #close} on one thread never frees memory
+ * that another thread is using; that thread gets an {@link IllegalStateException} at its next call.
  */
 public final class Parameter implements AutoCloseable {
     private final String name;
@@ -28,8 +28,8 @@ public final class Parameter implements AutoCloseable {
     private int holders; // of the cast
     private String absence;
     private boolean closed;
-    private int inferences; // calls under way that read it
-    private int trainings; // the same of those that change it, nested on one thread
+    private int inferences; // calls in progress that read it
+    private int trainings; // calls in progress that change it, nested on one thread
     private Thread trainer;
 
     public Parameter(String name, Tensor tensor) {
@@ -41,14 +41,10 @@ public final class Parameter implements AutoCloseable {
         tensor = slice.values();
     }
 
-    /** @param initial makes the values when they are first asked for: whoever shards a model asks for one at a time */
-    public Parameter(String name, long[] shape, Supplier<Tensor> initial) {
-        this(name, shape, Dtype.FLOAT32, initial);
-    }
-
     /**
-     * @param dtype the only type that the model reads it in. With any but float32 the model calls {@link #as} alone, never
-     *     {@link #tensor()}, and whoever shards it need not bring more than that: half the traffic and memory in bfloat16.
+     * @param dtype the only type in which the model reads it. With any but float32 the model only calls {@link #as}, never {@link
+     *     #tensor()}, so that a sharded run gathers it in that type: in bfloat16, half the traffic and memory
+     * @param initial creates the values when they are first used, so that sharding a model creates one parameter at a time
      */
     public Parameter(String name, long[] shape, Dtype dtype, Supplier<Tensor> initial) {
         this(name, shape, shape, 0, dtype, initial);
@@ -71,51 +67,54 @@ public final class Parameter implements AutoCloseable {
         return shape.clone();
     }
 
-    /** How many numbers it has. */
+    /** Returns the number of elements. */
     public long numel() {
         return Arrays.stream(shape).reduce(1, (a, b) -> a * b);
     }
 
-    /** The type that the model reads it in; its own values are float32 whatever this is. */
+    /** Returns the type in which the model reads it; the values themselves are always float32. */
     public Dtype dtype() {
         return dtype;
     }
 
     /**
-     * The values, in a handle that belongs to the caller's {@link Scope} or to the garbage collector.
+     * Returns the values, in a handle that belongs to the caller's {@link Scope} or to the garbage collector.
      *
-     * @throws IllegalStateException if the model is closed, or the values are elsewhere: {@link #absent}
+     * @throws IllegalStateException if the model is closed, or the values are {@link #absent}
      */
     public synchronized Tensor tensor() {
-        checkUsable();
+        checkOpen();
+        if (absence != null) {
+            throw new IllegalStateException(name + " is not in memory: " + absence);
+        }
         if (tensor == null) {
-            try (Tensor made = initial.get()) { // which may belong to the scope of whoever asks first
-                tensor = Scope.keep(new Tensor(made));
+            try (Tensor created = initial.get()) { // it may belong to the scope of the first caller
+                tensor = Scope.keep(new Tensor(created));
             }
             tensor.set_requires_grad(true);
         }
         return new Tensor(tensor);
     }
 
-    /** Which elements of the model's parameter it is: all, unless the model is sharded. */
+    /** Returns the values and their place in the model's parameter, which they are a part of if the model is sharded. */
     public Slice slice() {
         return new Slice(tensor(), wholeShape, start);
     }
 
     /**
-     * Says that its tensor cannot be used now, and why; null ends that.
+     * Refuses access to the tensor until this is called with null.
      *
-     * @throws IllegalStateException if an inference uses it
+     * @param reason what the refusals say
+     * @throws IllegalStateException if an inference is using it
      */
     public synchronized void absent(String reason) {
         if (reason != null && inferences > 0) {
-            throw new IllegalStateException(
-                    name + " cannot be taken away while an inference uses it: wait for its end");
+            throw new IllegalStateException(name + " cannot be freed while an inference uses it: wait until it ends");
         }
         absence = reason;
     }
 
-    /** The tensor in the type of the computation; gradients flow back to the float32 original. */
+    /** Returns the tensor in the type of the computation; gradients flow back to the float32 values. */
     public synchronized Tensor as(Dtype dtype) {
         if (dtype.scalarType() == ScalarType.Float) {
             return tensor();
@@ -126,10 +125,7 @@ public final class Parameter implements AutoCloseable {
                 : tensor().to(dtype.scalarType());
     }
 
-    /**
-     * Casts once for all that follows, until every holder has called {@link #release}: the tensor must not change in
-     * between.
-     */
+    /** Casts once, until every holder has called {@link #release}; the values must not change before that. */
     public synchronized void hold(Dtype dtype) {
         if (cast == null && dtype.scalarType() != ScalarType.Float) {
             try (var scope = Scope.open()) {
@@ -141,8 +137,8 @@ public final class Parameter implements AutoCloseable {
     }
 
     /**
-     * Takes this for the tensor in the type of the computation, until {@link #release}, even where the tensor itself is
-     * {@link #absent}; gradients then end there.
+     * Uses this cast as the tensor in the type of the computation until {@link #release}, even if the tensor itself is {@link
+     * #absent}; gradients end at the cast.
      */
     public synchronized void hold(Tensor cast) {
         freeCast();
@@ -151,54 +147,38 @@ public final class Parameter implements AutoCloseable {
         holders = 1;
     }
 
-    /** Ends one {@link #hold}; the last one frees the cast. */
+    /** Ends one {@link #hold}; ending the last one frees the cast. */
     public synchronized void release() {
         if (holders > 0 && --holders == 0) {
             freeCast();
         }
     }
 
-    synchronized void beginInference() {
+    synchronized void begin(boolean training) {
         checkOpen();
         if (trainings > 0 && trainer != Thread.currentThread()) {
             throw new IllegalStateException("The model is being trained by the thread \"" + trainer.getName()
                     + "\": use it on that thread, in a listener, or after the end of the run");
         }
-        inferences++;
-    }
-
-    synchronized void endInference() {
-        inferences--;
-        freeIfUnused();
-    }
-
-    synchronized void beginTraining() {
-        checkOpen();
-        if (trainings > 0 && trainer != Thread.currentThread()) {
-            throw new IllegalStateException("The model is being trained by the thread \"" + trainer.getName()
-                    + "\" already: a model has one trainer at a time");
+        if (!training) {
+            inferences++;
+            return;
         }
         if (trainings == 0 && inferences > 0) {
             throw new IllegalStateException("The model cannot be trained while " + inferences
-                    + " call(s) generate or evaluate with it: wait for their end, or train a copy");
+                    + " call(s) generate or evaluate with it: wait until they end, or train a copy");
         }
         trainer = Thread.currentThread();
         trainings++;
     }
 
-    synchronized void endTraining() {
-        trainings--;
-        if (trainings == 0) {
-            trainer = null;
+    synchronized void end(boolean training) {
+        if (training) {
+            trainings--;
+        } else {
+            inferences--;
         }
         freeIfUnused();
-    }
-
-    private void checkUsable() {
-        checkOpen();
-        if (absence != null) {
-            throw new IllegalStateException(name + " is not here: " + absence);
-        }
     }
 
     private void checkOpen() {
@@ -226,7 +206,7 @@ public final class Parameter implements AutoCloseable {
         holders = 0;
     }
 
-    /** Frees its memory, at once or when the calls that use it have ended. What is asked of it from now on is refused. */
+    /** Frees the memory at once, or when the calls that use it have ended. Later calls are refused. */
     @Override
     public synchronized void close() {
         closed = true;

@@ -3,10 +3,10 @@ package org.nanodo.model;
 import java.util.Arrays;
 import java.util.random.RandomGenerator;
 
-/** Picks the next token from the logits of the whole vocabulary. */
+/** Selects the next token by the logits of the whole vocabulary. */
 @FunctionalInterface
 public interface Sampler {
-    /** The likeliest token. */
+    /** Selects the likeliest token. */
     Sampler ARGMAX = (logits, random) -> {
         int best = 0;
         for (int i = 1; i < logits.length; i++) {
@@ -15,20 +15,20 @@ public interface Sampler {
         return best;
     };
 
-    /** @param logits one number a token */
+    /** @param logits one number per token of the vocabulary */
     int sample(float[] logits, RandomGenerator random);
 
     /**
-     * Samples from softmax(logits / temperature), cut down to the k likeliest tokens, then to the fewest whose
-     * probabilities add up to p (nucleus sampling, Holtzman et al. 2020). A token as likely as the last of these stays in.
+     * Samples from softmax(logits / temperature) over the k likeliest tokens, and of those over the smallest set whose
+     * probabilities add up to p (nucleus sampling, Holtzman et al. 2020). Tokens as likely as the last one of the set belong to it.
      *
      * @param temperature 0 is {@link #ARGMAX}
-     * @param k at least 1; the vocabulary's size or more cuts nothing
-     * @param p above 0; 1 cuts nothing
+     * @param k at least 1; the vocabulary's size or more is no limit
+     * @param p above 0; 1 is no limit
      */
     static Sampler of(double temperature, int k, double p) {
         if (!(temperature >= 0) || k < 1 || !(p > 0 && p <= 1)) {
-            throw new IllegalArgumentException("Sampling wants temperature ≥ 0, top-k ≥ 1 and 0 < top-p ≤ 1, not "
+            throw new IllegalArgumentException("Sampling requires temperature ≥ 0, top-k ≥ 1 and 0 < top-p ≤ 1, not "
                     + temperature + ", " + k + " and " + p);
         }
         return temperature == 0
@@ -52,7 +52,7 @@ public interface Sampler {
                 };
     }
 
-    /** Softmax(logits / temperature) but for the divisor. */
+    /** Returns softmax(logits / temperature) before normalisation. */
     private static double[] weights(float[] logits, double temperature) {
         float max = Float.NEGATIVE_INFINITY;
         for (float logit : logits) {
@@ -65,7 +65,7 @@ public interface Sampler {
         return weights;
     }
 
-    /** The smallest weight that takes part; equal ones do, too. */
+    /** Returns the smallest weight that may be sampled. */
     private static double floor(double[] weights, int k, double p) {
         int candidates = Math.min(k, weights.length);
         if (candidates == weights.length && p == 1) {

@@ -1,6 +1,6 @@
 /**
- * The model: {@link org.nanodo.model.DecoderModel} is NanoDO's, on one page, {@link org.nanodo.model.LanguageModel} is what every model
- * answers, and {@link org.nanodo.model.Attention} is where positions meet. Decoding and the files of models are here too. Knows nothing
- * of training.
+ * Models, decoding and model files. Begin with {@link org.nanodo.model.DecoderModel}, which is NanoDO's model on one page; {@link
+ * org.nanodo.model.LanguageModel} is the interface of all models, and {@link org.nanodo.model.Attention} the only operation that mixes
+ * positions. This package knows nothing of training.
  */
 package org.nanodo.model;

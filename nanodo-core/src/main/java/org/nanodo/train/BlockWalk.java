@@ -10,7 +10,6 @@ import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.data.Batch;
 import org.nanodo.model.Attention;
-import org.nanodo.model.Casts;
 import org.nanodo.model.Head;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Linear;
@@ -39,7 +38,7 @@ public final class BlockWalk implements Engine {
     private final LanguageModel model;
     private final Residency residency;
     private final int chunk;
-    private Casts casts; // until the gradients are cleared
+    private ModelUse casts; // until the gradients are cleared
 
     BlockWalk(LanguageModel model) {
         this(model, Residency.ALWAYS);
@@ -67,7 +66,7 @@ public final class BlockWalk implements Engine {
         boolean remat = model.config().remat();
         List<? extends LanguageModel.Block> blocks = model.blocks();
         if (residency == Residency.ALWAYS && casts == null) {
-            casts = Casts.of(model);
+            casts = ModelUse.casts(model);
         }
         try (var scope = Scope.open()) {
             // All that is copied to the device goes there before it is busy: a copy waits for what came before.

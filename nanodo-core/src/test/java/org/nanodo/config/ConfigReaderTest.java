@@ -3,9 +3,14 @@ package org.nanodo.config;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -51,6 +56,37 @@ class ConfigReaderTest {
         assertThat(c.evalMaxTargetLength()).isEqualTo(512);
         assertThat(c.writeTrainMetricsEverySteps()).isEqualTo(1);
         assertThat(c.logInternalMetrics()).isTrue();
+    }
+
+    /** default.json contains every key of the records, in their order, and nothing that they change. */
+    @Test
+    void theDefaultsAreComplete() throws Exception {
+        assertThat(ConfigReader.of().toString()).isEqualTo(defaults().toPrettyString());
+    }
+
+    @Test
+    void theDocumentationListsEveryKeyWithItsDefault() throws Exception {
+        var row = Pattern.compile("\\| `(\\w+)` \\| `([^`]+)` \\| .*");
+        var section = Pattern.compile("\\| (?:key|`(\\w+)\\.`) \\| default \\| .*");
+        ObjectNode documented = defaults().objectNode();
+        ObjectNode at = documented;
+        for (String line : Files.readAllLines(Path.of("../docs/config.md"))) {
+            Matcher matcher = section.matcher(line);
+            if (matcher.matches()) {
+                at = matcher.group(1) == null ? documented : documented.putObject(matcher.group(1));
+            } else if (line.equals("## Sources")) {
+                break;
+            } else if ((matcher = row.matcher(line)).matches()) {
+                at.set(matcher.group(1), new ObjectMapper().readTree(matcher.group(2)));
+            }
+        }
+        assertThat(documented).isEqualTo(defaults());
+    }
+
+    private static ObjectNode defaults() throws IOException {
+        try (var resource = ConfigReader.class.getResourceAsStream("default.json")) {
+            return new ObjectMapper().readValue(resource, ObjectNode.class);
+        }
     }
 
     @Test
@@ -104,15 +140,30 @@ class ConfigReaderTest {
             delimiter = '|',
             value = {
                 "batchsize=1 | There is no key \"batchsize\" in a config: did you mean \"batch_size\"?",
-                "opt.peak_learning_rat=1 | \"opt.peak_learning_rat\" in a config: did you mean \"peak_learning_rate\"",
-                "model.d=3 | did you mean \"D\"",
-                "train_data=[{\"pth\":\"a\"}] | train_data.0",
-                "batch_size=many | \"batch_size\" does not fit in a config: it has to be a whole number",
+                "opt.peak_learning_rat=1 | \"opt.peak_learning_rat\" in a config: did you mean \"opt.peak_learning_rate\"?",
+                "model.d=3 | There is no key \"model.d\" in a config: did you mean \"model.D\"?",
+                "d=3 | There is no key \"d\" in a config: did you mean \"model.D\"?",
+                "opt.batch_size=3 | There is no key \"opt.batch_size\" in a config: did you mean \"batch_size\"?",
+                "train_data=[{\"paht\":\"a\"}] | no key \"train_data[0].paht\" in a config: did you mean \"train_data[0].path\"?",
+                "eval_data.a.paht=b | There is no key \"eval_data.a.paht\" in a config: did you mean \"eval_data.a.path\"?",
+                "train_data=[{\"weight\":2}] | In a config, a source has no \"path\"",
+                "train_data=[{\"path\":\"a\",\"weight\":\"b\"}] | \"train_data[0].weight\" does not fit in a config: it must be",
+                "train_data=[3] | \"train_data[0]\" does not fit in a config: it must have keys and values",
+                "opt=3 | \"opt\" does not fit in a config: it must have keys and values",
+                "fsdp=x | \"fsdp\" does not fit in a config: it must have keys and values",
+                "model.options=[] | \"model.options\" does not fit in a config: it must have keys and values",
+                "opt.layerwise_lr_multiplier.a=b | \"opt.layerwise_lr_multiplier.a\" does not fit in a config: it must be a number",
+                "model.dtype=3 | is none of [float32, bfloat16, bfloat16_head]",
+                "eval_packing=[] | \"eval_packing\" does not fit in a config: it must be one of [",
+                "batch_size=3000000000 | \"batch_size\" does not fit in a config: Numeric value (3000000000) out of range of int",
+                "seed=1e99 | \"seed\" does not fit in a config: it must be a whole number",
+                "document_mask=3 | \"document_mask\" does not fit in a config: it must be true or false",
+                "batch_size=many | \"batch_size\" does not fit in a config: it must be a whole number",
                 "batch_size=1.5 | \"batch_size\" does not fit in a config",
-                "model.remat=True | it has to be true or false",
-                "metric_writers=log | it has to be a list",
-                "opt.lr=1 | There is no key \"opt.lr\" in a config: there are [",
-                "seed=null | \"seed\" does not fit in a config",
+                "model.remat=True | it must be true or false",
+                "metric_writers=log | it must be a list",
+                "opt.lr=1 | There is no key \"opt.lr\" in a config: there are [num_train_steps, peak_learning_rate, init_",
+                "seed=null | In a config, \"seed\" is null: leave it out for the default",
                 "model.dtype=float16 | \"float16\" is none of [float32, bfloat16, bfloat16_head]",
                 "metric_writers=[\"lg\"] | \"lg\" is none of [log, json_lines, tensorboard]",
                 "opt.b1.x=1 | b1 has no keys below it",
@@ -128,7 +179,8 @@ class ConfigReaderTest {
     void whatIsWrongIsNamed(String override, String message) {
         assertThatThrownBy(() -> ConfigReader.of(override))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining(message);
+                .hasMessageContaining(message)
+                .hasMessageNotContainingAny("[Source", "org.nanodo", "java.", "Deserialization");
     }
 
     @Test

@@ -203,7 +203,7 @@ class FsdpTest {
                 int[] anything = {1, 2, 3};
                 assertThatThrownBy(() -> sharded.logProbs(anything))
                         .isInstanceOf(IllegalStateException.class)
-                        .hasMessageContaining("is not here: the model is sharded");
+                        .hasMessageContaining("is not in memory: the model is sharded");
                 try (var whole = fsdp.gather()) {
                     assertThat(sharded.logProbs(anything)).isEqualTo(single.logProbs(anything));
                 }

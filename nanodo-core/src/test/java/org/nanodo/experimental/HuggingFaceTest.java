@@ -118,7 +118,7 @@ class HuggingFaceTest {
                 .hasMessageContaining("does not have: [model.layers.2.norm.weight]");
         assertThatThrownBy(() -> load("llama", LLAMA.replace("value_heads\": 2", "value_heads\": 4"), tensors -> {}))
                 .isInstanceOf(CorruptFileException.class)
-                .hasMessageContaining("k_proj.weight\" is [16, 32], the config wants [32, 32]");
+                .hasMessageContaining("k_proj.weight\" is [16, 32], the config requires [32, 32]");
         assertThatThrownBy(() -> load("llama", LLAMA.replace("value_heads\": 2", "value_heads\": 3"), tensors -> {}))
                 .hasMessageContaining("kvHeads is 3, it must divide H=4");
     }

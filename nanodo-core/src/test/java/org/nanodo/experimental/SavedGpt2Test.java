@@ -92,7 +92,7 @@ class SavedGpt2Test {
                 .hasMessageContaining("does not have: [h.2.ln_1.weight]");
         assertThatThrownBy(() -> load(tensors -> tensors.put("h.0.attn.c_attn.weight", torch.zeros(48, 16))))
                 .isInstanceOf(CorruptFileException.class)
-                .hasMessageContaining("[48, 16], the config wants [16, 48]");
+                .hasMessageContaining("[48, 16], the config requires [16, 48]");
         assertThatThrownBy(() -> load(tensors -> tensors.remove("ln_f.weight")))
                 .isInstanceOf(CorruptFileException.class)
                 .hasMessageContaining("no tensor \"ln_f.weight\"");

@@ -175,7 +175,7 @@ class DecoderModelTest {
         Files.delete(saved.resolve("manifest.json"));
         assertThatThrownBy(() -> DecoderModel.load(saved))
                 .isInstanceOf(CorruptFileException.class)
-                .hasMessageContaining("\"embed\" is [50, 32], the config wants [60, 32]");
+                .hasMessageContaining("\"embed\" is [50, 32], the config requires [60, 32]");
         Files.writeString(saved.resolve("config.json"), "{");
         assertThatThrownBy(() -> DecoderModel.load(saved))
                 .isInstanceOf(CorruptFileException.class)

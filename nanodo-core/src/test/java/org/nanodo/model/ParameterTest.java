@@ -23,16 +23,16 @@ class ParameterTest {
             parameter.absent("elsewhere");
             parameter.hold(cast);
             assertThat(Tensors.toFloats(parameter.as(Dtype.BFLOAT16))).containsExactly(1, 1);
-            assertThatThrownBy(parameter::tensor).hasMessage("up is not here: elsewhere");
-            assertThatThrownBy(() -> parameter.as(Dtype.FLOAT32)).hasMessage("up is not here: elsewhere");
+            assertThatThrownBy(parameter::tensor).hasMessage("up is not in memory: elsewhere");
+            assertThatThrownBy(() -> parameter.as(Dtype.FLOAT32)).hasMessage("up is not in memory: elsewhere");
             parameter.release();
-            assertThatThrownBy(() -> parameter.as(Dtype.BFLOAT16)).hasMessage("up is not here: elsewhere");
+            assertThatThrownBy(() -> parameter.as(Dtype.BFLOAT16)).hasMessage("up is not in memory: elsewhere");
         }
     }
 
     @Test
     void theFirstToAskMayBeInAScope() {
-        try (var parameter = new Parameter("x", new long[] {2}, () -> Tensors.zeros(Device.cpu(), 2))) {
+        try (var parameter = new Parameter("x", new long[] {2}, Dtype.FLOAT32, () -> Tensors.zeros(Device.cpu(), 2))) {
             try (var scope = Scope.open()) {
                 parameter.tensor();
             }

@@ -160,7 +160,7 @@ class SharedModelTest {
                     () -> model.generate(TOKENIZER, "b").allTokens(),
                     () -> model.logProbs(1, 2),
                     () -> model.forward(y_1x2),
-                    () -> model.hidden(y_1x2),
+                    () -> model.hidden(x_1x2xD, block -> Attention.CAUSAL),
                     () -> model.embed(y_1x2),
                     () -> model.head(x_1x2xD),
                     () -> model.outNorm(x_1x2xD),
