@@ -7,6 +7,7 @@ import org.nanodo.model.BaseModel;
 import org.nanodo.model.Embedding;
 import org.nanodo.model.Init;
 import org.nanodo.model.Linear;
+import org.nanodo.model.ModelFactory;
 import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
@@ -60,7 +61,7 @@ public final class AttentionOnly extends BaseModel {
         }
     }
 
-    public static final class Factory extends BaseModel.Factory<TransformerConfig> {
+    public static final class Factory extends ModelFactory<TransformerConfig> {
         public Factory() {
             super("attention-only", TransformerConfig.class, Function.identity(), AttentionOnly::new);
         }

@@ -44,7 +44,7 @@ public record ModelConfig(
                 .dtype(dtype)
                 .remat(remat)
                 .build();
-        ModelFactory factory = ModelFactory.named(kind);
+        ModelFactory<?> factory = ModelFactory.named(kind);
         if (options.isEmpty()) {
             return factory.create(sizes, seed, device);
         }

@@ -154,9 +154,8 @@ public record OptConfig(
                 .decayRate(or(decayRate, adafactor.decayRate()))
                 .momentum(or(momentum, adafactor.momentum()))
                 .eps(or(eps, adafactor.eps()))
-                .factored(factored == null ? adafactor.factored() : factored)
-                .parameterScale(
-                        multiplyByParameterScale == null ? adafactor.parameterScale() : multiplyByParameterScale);
+                .factored(or(factored, adafactor.factored()))
+                .parameterScale(or(multiplyByParameterScale, adafactor.parameterScale()));
     }
 
     private <R extends GroupedOptimizer<R>> R grouped(R rule) {
@@ -169,7 +168,7 @@ public record OptConfig(
                         .orElse(1));
     }
 
-    private static double or(Double value, double otherwise) {
+    private static <T> T or(T value, T otherwise) {
         return value == null ? otherwise : value;
     }
 }

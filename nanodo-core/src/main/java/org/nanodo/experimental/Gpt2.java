@@ -9,6 +9,7 @@ import org.nanodo.model.BaseModel;
 import org.nanodo.model.Embedding;
 import org.nanodo.model.Init;
 import org.nanodo.model.Linear;
+import org.nanodo.model.ModelFactory;
 import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
@@ -161,7 +162,7 @@ public final class Gpt2 extends BaseModel {
     }
 
     /** Creates this model by name. */
-    public static final class Factory extends BaseModel.Factory<Config> {
+    public static final class Factory extends ModelFactory<Config> {
         public Factory() {
             super(NAME, Config.class, Config::of, Gpt2::new);
         }

@@ -12,6 +12,7 @@ import org.nanodo.model.BaseModel;
 import org.nanodo.model.Embedding;
 import org.nanodo.model.Init;
 import org.nanodo.model.Linear;
+import org.nanodo.model.ModelFactory;
 import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Device;
@@ -165,7 +166,7 @@ public final class Llama extends BaseModel {
     }
 
     /** Creates this model by name. */
-    public static final class Factory extends BaseModel.Factory<LlamaConfig> {
+    public static final class Factory extends ModelFactory<LlamaConfig> {
         public Factory() {
             super(NAME, LlamaConfig.class, LlamaConfig::of, Llama::new);
         }

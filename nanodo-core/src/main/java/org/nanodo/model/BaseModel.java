@@ -3,9 +3,7 @@ package org.nanodo.model;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.function.Function;
 import java.util.function.IntFunction;
-import org.nanodo.files.Json;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 
@@ -88,47 +86,5 @@ public abstract class BaseModel implements LanguageModel {
     @Override
     public final List<? extends LanguageModel.Block> blocks() {
         return Collections.unmodifiableList(blocks);
-    }
-
-    /**
-     * Creates models of one kind by name. A subclass is public and has a public constructor without parameters.
-     *
-     * @param <C> the model's config
-     */
-    public abstract static class Factory<C> implements ModelFactory {
-        private final String name;
-        private final Class<C> type;
-        private final Function<TransformerConfig, C> defaults;
-        private final Constructor<C> constructor;
-
-        /** A model's constructor. */
-        @FunctionalInterface
-        public interface Constructor<C> {
-            LanguageModel create(C config, Device device, Init.Source source);
-        }
-
-        /** @param defaults returns the config for given sizes with the defaults of this kind of model */
-        protected Factory(
-                String name, Class<C> type, Function<TransformerConfig, C> defaults, Constructor<C> constructor) {
-            this.name = name;
-            this.type = type;
-            this.defaults = defaults;
-            this.constructor = constructor;
-        }
-
-        @Override
-        public final String name() {
-            return name;
-        }
-
-        @Override
-        public final LanguageModel create(TransformerConfig sizes, Device device, Init.Source source) {
-            return constructor.create(defaults.apply(sizes), device, source);
-        }
-
-        @Override
-        public final LanguageModel create(String config, Device device, Init.Source source) {
-            return constructor.create(Json.read(config, type), device, source);
-        }
     }
 }

@@ -131,7 +131,7 @@ public final class DecoderModel extends BaseModel {
     }
 
     /** Creates this model by name. */
-    static final class Factory extends BaseModel.Factory<TransformerConfig> {
+    static final class Factory extends ModelFactory<TransformerConfig> {
         Factory() {
             super(NAME, TransformerConfig.class, Function.identity(), DecoderModel::new);
         }

@@ -172,16 +172,16 @@ public final class ModelFiles {
     }
 
     /** Reads a parameter's values. */
-    private interface Source {
+    private interface Reader {
         Tensor read(String name, long[] shape) throws IOException;
     }
 
-    private static <M extends LanguageModel> M build(Function<Init.Source, M> create, Source source)
+    private static <M extends LanguageModel> M build(Function<Init.Source, M> create, Reader reader)
             throws IOException {
         try {
             M model = create.apply((name, init, shape) -> {
                 try (var scope = Scope.open()) {
-                    return Scope.keep(source.read(name, shape).to(ScalarType.Float));
+                    return Scope.keep(reader.read(name, shape).to(ScalarType.Float));
                 } catch (IOException e) {
                     throw new UncheckedIOException(e);
                 }

@@ -106,7 +106,7 @@ class TrainerThreadsTest {
             trainer[0].run();
             trainer[0].close();
         }
-        assertThat(refused[0]).hasMessageContaining("a model has one trainer at a time");
+        assertThat(refused[0]).hasMessageContaining("is being trained by the thread");
         assertThat(refused[1]).hasMessageContaining("This trainer is in use by the thread");
     }
 
