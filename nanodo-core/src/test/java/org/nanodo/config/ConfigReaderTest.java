@@ -4,11 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -81,6 +83,19 @@ class ConfigReaderTest {
             }
         }
         assertThat(documented).isEqualTo(defaults());
+    }
+
+    @Test
+    void theDocumentationListsEveryKeyOfASource() throws Exception {
+        var snakeCase = new PropertyNamingStrategies.SnakeCaseStrategy();
+        String docs = Files.readString(Path.of("../docs/config.md"));
+        assertThat(Pattern.compile("(?m)^\\| `(\\w+)` \\|")
+                        .matcher(docs.substring(docs.indexOf("## Sources")))
+                        .results()
+                        .map(row -> row.group(1)))
+                .containsExactlyElementsOf(Arrays.stream(SourceConfig.class.getRecordComponents())
+                        .map(component -> snakeCase.translate(component.getName()))
+                        .toList());
     }
 
     private static ObjectNode defaults() throws IOException {
