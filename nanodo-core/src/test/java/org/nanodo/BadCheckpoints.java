@@ -92,7 +92,7 @@ final class BadCheckpoints {
                 "There is no model \"bert\""));
         cases.add(model("no tensors", "model.safetensors", t -> "", "model.safetensors", "too short"));
         cases.add(manifest("manifest null", t -> "null", "manifest.json: Not a valid Manifest: it is null"));
-        cases.add(manifest("manifest of null", t -> "{\"files\":null}", "manifest.json", "A manifest without files"));
+        cases.add(manifest("manifest of null", t -> "{\"files\":null}", "manifest.json", "must have"));
         cases.add(manifest(
                 "manifest with a null entry", t -> "{\"files\":{\"a\":null}}", "manifest.json", "a lacks its SHA-256"));
         cases.add(
@@ -100,7 +100,7 @@ final class BadCheckpoints {
         cases.add(manifest(
                 "a manifest that leaves its directory",
                 t -> t.replace("config.json", "../config.json"),
-                "\"../config.json\" is no name for a file"));
+                "\"../config.json\" is not the name of a file"));
         cases.add(manifest(
                 "a manifest that does not list the config",
                 t -> t.replace("config.json", "other.json"),

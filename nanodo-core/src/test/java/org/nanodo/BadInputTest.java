@@ -260,7 +260,7 @@ class BadInputTest {
                             Files.delete(file);
                             return source;
                         },
-                        "is not there any more"),
+                        "no longer exists"),
                 read(
                         "a file that has become shorter",
                         "a text of some length",

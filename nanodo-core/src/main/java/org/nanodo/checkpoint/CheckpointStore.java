@@ -7,12 +7,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.FutureTask;
+import java.util.concurrent.CompletionException;
 import java.util.regex.Pattern;
+import org.bytedeco.pytorch.Tensor;
 import org.nanodo.files.AtomicDirectory;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.files.Manifest;
@@ -21,11 +23,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A run's checkpoints: one folder a step, {@code step_00002000}, with a {@link Manifest}. Which one is the newest is what
- * the folders say, no pointer. A save blocks for a copy in memory only; a thread of its own writes it. Several ranks that save
- * together share the folder, which only rank 0 locks, reads and tidies.
+ * The checkpoints of a run: one directory for each step, such as {@code step_00002000}, with a {@link Manifest}. The directories'
+ * names alone tell which checkpoint is the newest. A save blocks only while it copies the state in memory; a background thread writes
+ * the copy. Several ranks that save together share the directory, which only rank 0 locks, reads and cleans up.
  *
- * <p>Threads: one at a time may use a store.
+ * <p>A store may be used by one thread at a time.
  */
 public final class CheckpointStore implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(CheckpointStore.class);
@@ -36,31 +38,30 @@ public final class CheckpointStore implements AutoCloseable {
 
     private final Path workdir;
     private final Rotation rotation;
-    private final Snapshot snapshot = new Snapshot();
+    private final Map<String, Tensor> buffers = new HashMap<>(); // of the copies that are being written
     private boolean closed;
     private RunLock lock;
-    private Save save;
-    private FutureTask<Void> saving;
+    private Save save; // null if there was none yet, or its failure was thrown
 
-    /** @param keep how many checkpoints stay; older ones go when a newer one is on disk */
+    /** @param keep the number of checkpoints to keep; older ones are deleted when a newer one is on disk */
     public CheckpointStore(Path workdir, int keep) {
         this(workdir, keep, Long.MAX_VALUE);
     }
 
-    /** @param keepEvery checkpoints of steps that this divides stay for good */
+    /** @param keepEvery checkpoints of steps that are multiples of this number are never deleted */
     public CheckpointStore(Path workdir, int keep, long keepEvery) {
         this.workdir = workdir;
         rotation = new Rotation(keep, keepEvery);
     }
 
     /**
-     * A checkpoint that is whole, by its own folder or by its run's, whose newest it then is.
+     * Finds a whole checkpoint.
      *
-     * @throws NoSuchFileException if there is none
+     * @param directory a checkpoint, or the directory of a run, whose newest whole checkpoint is returned
+     * @throws NoSuchFileException if there is no checkpoint
      */
     public static Path find(Path directory) throws IOException {
-        if (NAME.matcher(String.valueOf(directory.getFileName())).matches()
-                || Files.exists(directory.resolve(Manifest.NAME))) {
+        if (NAME.matcher(String.valueOf(directory.getFileName())).matches() || Manifest.isIn(directory)) {
             Manifest.verify(directory);
             return directory;
         }
@@ -71,38 +72,39 @@ public final class CheckpointStore implements AutoCloseable {
     }
 
     /**
-     * Makes this store the only one that writes here, until it is closed or its process dies, and clears away what a dead
-     * one left half-written. Of several ranks that write together one calls this.
+     * Reserves the directory for this store until it is closed or its process ends, and cleans up after an earlier process that
+     * died while it saved. If several ranks save together, only rank 0 calls this.
      *
-     * @throws IllegalStateException if another run holds the directory
+     * @throws IllegalStateException if another run uses the directory
      */
     public void lock() throws IOException {
         checkOpen();
-        if (lock == null) {
-            lock = RunLock.take(workdir);
-            for (Path replaced : list(REPLACED)) {
-                String name = replaced.getFileName().toString();
-                Path target = workdir.resolve(name.substring(0, name.indexOf('.')));
-                try {
-                    AtomicDirectory.restore(target);
-                } catch (IOException e) {
-                    if (!Files.exists(target)) {
-                        throw e;
-                    }
-                    log.warn("{} has a successor and cannot be deleted: {}", replaced, e.toString());
+        if (lock != null) {
+            return;
+        }
+        lock = RunLock.take(workdir);
+        for (Path replaced : list(REPLACED)) {
+            String name = replaced.getFileName().toString();
+            Path target = workdir.resolve(name.substring(0, name.indexOf('.')));
+            try {
+                AtomicDirectory.restore(target);
+            } catch (IOException e) {
+                if (!Files.exists(target)) {
+                    throw e;
                 }
+                log.warn("{} was replaced and cannot be deleted: {}", replaced, e.toString());
             }
-            for (Path unfinished : list(UNFINISHED)) {
-                try {
-                    AtomicDirectory.delete(unfinished);
-                } catch (IOException e) { // in the way of a save of this step, if there is one
-                    log.warn("What an earlier run left half-written cannot be deleted: {}", e.toString());
-                }
+        }
+        for (Path unfinished : list(UNFINISHED)) {
+            try {
+                AtomicDirectory.delete(unfinished);
+            } catch (IOException e) { // a later save of this step will fail
+                log.warn("An unfinished checkpoint of an earlier run cannot be deleted: {}", e.toString());
             }
         }
     }
 
-    /** The folder of a step's checkpoint. */
+    /** Returns the directory of a step's checkpoint. */
     public Path path(long step) {
         return workdir.resolve(name(step));
     }
@@ -111,15 +113,15 @@ public final class CheckpointStore implements AutoCloseable {
         return String.format(Locale.ROOT, "step_%08d", step);
     }
 
-    /** Whether nothing was ever saved here. */
+    /** Returns whether there are no checkpoints, not even broken ones. */
     public boolean isEmpty() throws IOException {
         return all().isEmpty();
     }
 
     /**
-     * The newest checkpoint that is whole; newer ones that are not are passed over with a warning.
+     * Returns the newest whole checkpoint. Newer ones that are not whole are skipped with a warning.
      *
-     * @throws CorruptFileException if there are checkpoints but none is whole
+     * @throws CorruptFileException if there are checkpoints, but none is whole
      */
     public Optional<Path> latest() throws IOException {
         var newestFirst = new ArrayList<>(all());
@@ -129,7 +131,7 @@ public final class CheckpointStore implements AutoCloseable {
             try {
                 Manifest.verify(checkpoint);
                 if (newest != null) {
-                    log.warn("{} is the newest checkpoint that is whole", checkpoint);
+                    log.warn("{} is the newest whole checkpoint", checkpoint);
                 }
                 return Optional.of(checkpoint);
             } catch (CorruptFileException e) {
@@ -146,39 +148,32 @@ public final class CheckpointStore implements AutoCloseable {
     }
 
     /**
-     * Copies the contents and has a thread write them; waits for the save before, of which there is at most one under way.
-     * A step that is there already with the same JSON was written from the same state and stays as it is, if it is whole.
+     * Copies the contents and lets a background thread write them, after waiting for the previous save. A whole checkpoint of this
+     * step with the same JSON was written from the same state, and is kept.
      *
-     * <p>Of several ranks each saves its own contents of a step. They become a checkpoint when rank 0's store hears that all are
-     * written, by {@link #commit}.
+     * <p>If several ranks save together, each saves its own contents. They become a checkpoint when rank 0 is told by
+     * {@link #commit} that all ranks have written theirs.
      *
-     * @throws IOException what the save before failed with
+     * @throws IOException if the previous save failed
      */
     public void save(long step, Contents contents) throws IOException {
         checkOpen();
         await();
-        var next = new Save(path(step), snapshot.of(contents));
+        var next = new Save(path(step), contents.copy(buffers), lock);
+        BackgroundThread.start(
+                "nanodo-checkpoint",
+                () -> next.run(() -> {
+                    if (contents.rank() == 0) {
+                        rotate(step);
+                    }
+                }));
         save = next;
-        saving = new FutureTask<>(() -> {
-            next.write(this::checkIsHere);
-            if (contents.rank() == 0) {
-                rotate(step);
-            }
-            return null;
-        });
-        try {
-            BackgroundThread.start("nanodo-checkpoint", saving);
-        } catch (Error e) { // the system has no thread left: nobody may wait for this save
-            saving = null;
-            save = null;
-            throw e;
-        }
     }
 
-    /** The checkpoint is on disk: that others cannot be deleted is no failure of the save. */
+    /** Deletes old checkpoints. The new one is on disk, so that a failure here is not a failure of the save. */
     private void rotate(long saved) {
         try {
-            // Later ones were passed over when the run was resumed: they do not count.
+            // Later checkpoints were skipped when the run resumed, and do not count.
             rotation.apply(all().stream().filter(path -> step(path) <= saved).toList());
         } catch (IOException e) {
             log.warn("Old checkpoints in {} cannot be deleted: {}", workdir, e.toString());
@@ -186,25 +181,29 @@ public final class CheckpointStore implements AutoCloseable {
     }
 
     /**
-     * Whether this rank's contents of the last save are on disk.
+     * Returns whether this rank's contents of the last save are on disk.
      *
-     * @throws IOException what it failed with, if that is known by now and was not said yet
+     * @throws IOException if the save has failed and this was not thrown before
      */
     public boolean isWritten() throws IOException {
-        if (saving != null && saving.isDone()) {
+        if (save != null && save.isDone()) {
             await();
         }
         return save != null && save.isWritten();
     }
 
-    /** Waits until they are. @throws IOException what it failed with, if that was not said yet */
+    /**
+     * Waits until this rank's contents of the last save are on disk.
+     *
+     * @throws IOException if the save failed and this was not thrown before
+     */
     public void awaitWritten() throws IOException {
-        if (saving != null && !save.awaitWritten()) {
+        if (save != null && !save.awaitWritten()) {
             await();
         }
     }
 
-    /** Says that all ranks have written: rank 0's thread makes a checkpoint of it. */
+    /** Tells rank 0's store that all ranks have written their contents, so that they become a checkpoint. */
     public void commit() {
         if (save != null) {
             save.commit();
@@ -212,37 +211,28 @@ public final class CheckpointStore implements AutoCloseable {
     }
 
     /**
-     * Waits until the last save is on disk, even when interrupted: what it writes has to stay as it is. One of several ranks'
-     * that was not committed is given up.
+     * Waits until the last save has ended, even when interrupted, because the save reads memory of this store. A save of several
+     * ranks that was not committed is given up.
      *
-     * @throws IOException what it failed with, if that was not said yet
+     * @throws IOException if the save failed and this was not thrown before
      */
     public void await() throws IOException {
-        boolean interrupted = false;
-        while (saving != null) {
-            try {
-                save.giveUp();
-                saving.get();
-                saving = null;
-            } catch (ExecutionException e) {
-                saving = null;
-                save = null;
-                throw new IOException(
-                        "A checkpoint could not be written, those before it stay: " + e.getCause(), e.getCause());
-            } catch (InterruptedException e) {
-                interrupted = true;
-            } finally {
-                if (interrupted && saving == null) {
-                    Thread.currentThread().interrupt();
-                }
-            }
+        if (save == null) {
+            return;
+        }
+        try {
+            save.await();
+        } catch (CompletionException e) {
+            save = null;
+            throw new IOException(
+                    "A checkpoint could not be written, earlier ones are kept: " + e.getCause(), e.getCause());
         }
     }
 
-    /** By step. */
+    /** Returns the checkpoints in the order of their steps. */
     private List<Path> all() throws IOException {
         return list(NAME).stream()
-                .filter(path -> path.equals(path(step(path)))) // step_000000300 is nobody's
+                .filter(path -> path.equals(path(step(path)))) // step_000000300 is not a name of ours
                 .sorted(Comparator.comparingLong(CheckpointStore::step))
                 .toList();
     }
@@ -258,30 +248,24 @@ public final class CheckpointStore implements AutoCloseable {
         }
     }
 
-    /** The step that a checkpoint's directory is named after. */
+    /** Returns the step in the name of a checkpoint's directory. */
     public static long step(Path checkpoint) {
         return Long.parseLong(checkpoint.getFileName().toString().substring("step_".length()));
     }
 
-    /** Whether a directory's name does not say that it is of another step: those that were moved may have any name. */
+    /** Returns whether a directory may hold a step's checkpoint by its name: one that a user renamed may have any name. */
     public static boolean mayBeOf(long step, Path checkpoint) {
         String name = String.valueOf(checkpoint.getFileName());
         return !NAME.matcher(name).matches() || name.equals(name(step));
     }
 
-    private void checkIsHere() throws IOException {
-        if (lock != null) {
-            lock.check();
-        }
-    }
-
     private void checkOpen() {
         if (closed) {
-            throw new IllegalStateException("This store of checkpoints in " + workdir + " is closed: make a new one");
+            throw new IllegalStateException("This store of checkpoints in " + workdir + " is closed: open a new one");
         }
     }
 
-    /** Waits for the last save; what it fails with is logged, if nobody has asked for it. */
+    /** Waits for the last save and releases the directory. A failure that was not thrown before is logged. */
     @Override
     public void close() {
         try {
@@ -290,7 +274,8 @@ public final class CheckpointStore implements AutoCloseable {
             log.error(e.getMessage(), e);
         }
         closed = true;
-        snapshot.close();
+        buffers.values().forEach(Tensor::close);
+        buffers.clear();
         if (lock != null) {
             lock.close();
             lock = null;

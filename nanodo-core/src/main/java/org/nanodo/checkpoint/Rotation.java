@@ -11,31 +11,30 @@ import org.nanodo.files.AtomicDirectory;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Deletes old checkpoints: all but the newest, and those of steps that a number divides. One that cannot be deleted stays. */
+/** Deletes old checkpoints, except the newest ones and those of steps that are multiples of a number. */
 final class Rotation {
     private static final Logger log = LoggerFactory.getLogger(Rotation.class);
 
     private final int keep;
     private final long keepEvery;
-    private final Set<Path> staying = new HashSet<>(); // each of which was said once
+    private final Set<Path> undeletable = new HashSet<>(); // could not be deleted, which was logged once
 
     Rotation(int keep, long keepEvery) {
         if (keep < 1) {
-            throw new IllegalArgumentException("keep is " + keep + ": at least one checkpoint has to stay");
+            throw new IllegalArgumentException("keep is " + keep + ", but at least one checkpoint must be kept");
         }
         if (keepEvery < 1) {
-            throw new IllegalArgumentException(
-                    "Keeping checkpoints every " + keepEvery + " steps: it has to be positive");
+            throw new IllegalArgumentException("keepEvery is " + keepEvery + ", but must be positive");
         }
         this.keep = keep;
         this.keepEvery = keepEvery;
     }
 
-    /** @param checkpoints all that count, the oldest first */
+    /** @param checkpoints the oldest first */
     void apply(List<Path> checkpoints) {
         for (Path old : checkpoints.subList(0, Math.max(0, checkpoints.size() - keep))) {
             long step = CheckpointStore.step(old);
-            if (step % keepEvery == 0 && step > 0 || staying.contains(old)) {
+            if (step % keepEvery == 0 && step > 0 || undeletable.contains(old)) {
                 continue;
             }
             try {
@@ -44,7 +43,7 @@ final class Rotation {
                 log.warn("An old checkpoint cannot be deleted: {}", e.toString());
             }
             if (Files.exists(old, LinkOption.NOFOLLOW_LINKS)) {
-                staying.add(old);
+                undeletable.add(old);
             }
         }
     }

@@ -13,47 +13,47 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Holds a directory for one run, by the operating system's lock on a file in it, which dies with the process. */
+/** Reserves a directory for one run by the operating system's lock on a file in it, which is released when the process ends. */
 public final class RunLock implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(RunLock.class);
     private static final String FILE = "lock";
 
-    /** The system gives a lock up when its process closes any channel to the file, so there must not be a second one. */
-    private static final Set<Path> heldHere = ConcurrentHashMap.newKeySet();
+    /** The directories that this process has locked. Closing a second channel to a lock's file would release the lock. */
+    private static final Set<Path> held = ConcurrentHashMap.newKeySet();
 
-    private final Path folder;
+    private final Path path;
     private final FileChannel channel;
     private final Object fileKey;
 
-    private RunLock(Path folder, FileChannel channel, Object fileKey) {
-        this.folder = folder;
+    private RunLock(Path path, FileChannel channel, Object fileKey) {
+        this.path = path;
         this.channel = channel;
         this.fileKey = fileKey;
     }
 
     /**
-     * Creates the directory where there is none.
+     * Locks a directory, which is created if it does not exist.
      *
-     * @throws IllegalStateException if another run holds the directory
-     * @throws IOException if nothing can be written there
+     * @throws IllegalStateException if another run uses the directory
+     * @throws IOException if the directory cannot be written to
      */
     public static RunLock take(Path directory) throws IOException {
-        Path folder;
+        Path path;
         try {
-            folder = Files.createDirectories(directory).toRealPath();
+            path = Files.createDirectories(directory).toRealPath();
         } catch (IOException e) {
             throw unwritable(directory, e);
         }
-        if (!heldHere.add(folder)) {
+        if (!held.add(path)) {
             throw inUse(directory);
         }
         RunLock lock;
         try {
-            Path file = folder.resolve(FILE);
+            Path file = path.resolve(FILE);
             var channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            lock = new RunLock(folder, channel, fileKey(file));
+            lock = new RunLock(path, channel, fileKey(file));
         } catch (IOException e) {
-            heldHere.remove(folder);
+            held.remove(path);
             throw unwritable(directory, e);
         }
         if (!tryLock(lock.channel, directory)) {
@@ -65,14 +65,14 @@ public final class RunLock implements AutoCloseable {
 
     /** @throws NoSuchFileException if the directory is no longer the one that was locked */
     void check() throws IOException {
-        Path file = folder.resolve(FILE);
+        Path file = path.resolve(FILE);
         if (!Files.exists(file) || !Objects.equals(fileKey(file), fileKey)) {
-            throw new NoSuchFileException(folder + " was moved or removed, or its file \"" + FILE
+            throw new NoSuchFileException(path + " was moved or removed, or its file \"" + FILE
                     + "\" was, while this run was writing to it: move it back and resume");
         }
     }
 
-    /** Null on Windows, which lets nobody move what is open. */
+    /** Returns a file's identity, or null on Windows, where an open file cannot be moved. */
     private static Object fileKey(Path file) throws IOException {
         return Files.readAttributes(file, BasicFileAttributes.class).fileKey();
     }
@@ -80,8 +80,8 @@ public final class RunLock implements AutoCloseable {
     private static boolean tryLock(FileChannel channel, Path directory) {
         try {
             return channel.tryLock() != null;
-        } catch (IOException e) { // some network file systems have no locks
-            log.warn("{} cannot be locked ({}): nothing keeps a second run out of it", directory, e.getMessage());
+        } catch (IOException e) { // some network file systems do not support locks
+            log.warn("{} cannot be locked ({}): make sure that no second run uses it", directory, e.getMessage());
             return true;
         }
     }
@@ -92,7 +92,7 @@ public final class RunLock implements AutoCloseable {
 
     private static IllegalStateException inUse(Path directory) {
         return new IllegalStateException(
-                "Another run is writing to " + directory + ": wait for its end, or choose another directory");
+                "Another run is writing to " + directory + ": wait until it ends, or choose another directory");
     }
 
     @Override
@@ -100,8 +100,8 @@ public final class RunLock implements AutoCloseable {
         try {
             channel.close();
         } catch (IOException e) {
-            log.warn("{} stays locked until this process ends: {}", folder, e.toString());
+            log.warn("{} stays locked until this process ends: {}", path, e.toString());
         }
-        heldHere.remove(folder);
+        held.remove(path);
     }
 }

@@ -23,9 +23,9 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Files of named tensors in the <a href="https://github.com/huggingface/safetensors">safetensors</a> format: the header's
- * length in eight bytes, a JSON header, then the tensors' bytes in little-endian row-major order. Reading trusts nothing:
- * the header is checked against the file's length before any tensor is made.
+ * A file of named tensors in the <a href="https://github.com/huggingface/safetensors">safetensors</a> format: the header's
+ * length in eight bytes, a JSON header, then the tensors' little-endian values in row-major order. The header is checked against
+ * the file's length before any tensor is allocated.
  */
 public final class Safetensors implements AutoCloseable {
     private static final int MAX_HEADER = 100_000_000;
@@ -55,7 +55,7 @@ public final class Safetensors implements AutoCloseable {
         header = SafetensorsHeader.parse(file, Bytes.read(file, channel, Long.BYTES, (int) length), size - dataStart);
     }
 
-    /** Opens a file. @throws CorruptFileException if its header is not valid, or not for a file of this length */
+    /** Opens a file. @throws CorruptFileException if its header is not valid, or does not fit the file's length */
     public static Safetensors open(Path file) throws IOException {
         FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
         try {
@@ -70,7 +70,7 @@ public final class Safetensors implements AutoCloseable {
         return Collections.unmodifiableMap(header.metadata());
     }
 
-    /** The tensors' names in the file's order. */
+    /** Returns the tensors' names in the file's order. */
     public Set<String> names() {
         return Collections.unmodifiableSet(header.entries().keySet());
     }
@@ -83,7 +83,7 @@ public final class Safetensors implements AutoCloseable {
         return entry(name).scalarType();
     }
 
-    /** Reads one tensor. */
+    /** Reads a tensor. */
     public Tensor read(String name, Device device) throws IOException {
         SafetensorsHeader.Entry entry = entry(name);
         try (var scope = Scope.open()) {
@@ -93,7 +93,12 @@ public final class Safetensors implements AutoCloseable {
         }
     }
 
-    /** Reads elements from {@code first} on, in row-major order, over those of a contiguous tensor of the same type. */
+    /**
+     * Reads a range of a tensor's elements.
+     *
+     * @param first the index of the first element in row-major order
+     * @param target a contiguous tensor of the same type, whose elements are all replaced
+     */
     void readInto(String name, long first, Tensor target) throws IOException {
         SafetensorsHeader.Entry entry = entry(name);
         if (target.is_cuda()) {
@@ -107,11 +112,11 @@ public final class Safetensors implements AutoCloseable {
         }
     }
 
-    /** Copies from the mapped file to a tensor on the host, which may be only a part of it. */
+    /** Copies elements from the file to a tensor on the host. */
     private void copy(SafetensorsHeader.Entry entry, long first, Tensor host) throws IOException {
         try {
             copyMapped(entry, first, host);
-        } catch (ClosedChannelException e) { // by close(), in whatever thread, or by an interrupt of one that reads
+        } catch (ClosedChannelException e) { // by close() on any thread, or by an interrupt of a reading thread
             if (closed) {
                 throw new IllegalStateException(file + " is closed: open it again", e);
             }
@@ -128,7 +133,7 @@ public final class Safetensors implements AutoCloseable {
             }
             try {
                 part.put(channel.map(FileChannel.MapMode.READ_ONLY, position, length));
-            } catch (InternalError e) { // how the JVM tells of a mapped page that is not there
+            } catch (InternalError e) { // thrown by the JVM for a mapped page that cannot be read
                 throw new CorruptFileException(file, "became shorter, or its disk failed, while it was read", e);
             }
             position += length;
@@ -136,9 +141,9 @@ public final class Safetensors implements AutoCloseable {
     }
 
     /**
-     * Writes a new file, which appears when it is whole. Tensors on a device pass through the host one at a time.
+     * Creates a file, which appears under its name when it is complete. Tensors on a GPU are copied to the host one at a time.
      *
-     * @throws FileAlreadyExistsException if there is something of that name
+     * @throws FileAlreadyExistsException if the name is taken
      */
     public static void write(Path file, Map<String, Tensor> tensors, Map<String, String> metadata) throws IOException {
         if (Files.exists(file)) {
@@ -167,8 +172,8 @@ public final class Safetensors implements AutoCloseable {
         byte[] json = SafetensorsHeader.of(tensors, metadata).toJson();
         int length = (json.length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         if (length > MAX_HEADER) {
-            throw new IllegalArgumentException(
-                    tensors.size() + " tensors make a header of " + length + " bytes, the format allows " + MAX_HEADER);
+            throw new IllegalArgumentException(tensors.size() + " tensors need a header of " + length
+                    + " bytes, but the format allows " + MAX_HEADER);
         }
         ByteBuffer head = ByteBuffer.allocate(Long.BYTES + length).order(ByteOrder.LITTLE_ENDIAN);
         head.putLong(length).put(json);

@@ -63,7 +63,7 @@ final class SafetensorsHeader {
         }
     }
 
-    /** What is said of one tensor; the two offsets count from the end of the header. */
+    /** A tensor's type, shape, and the offsets of its first byte and of the end, counted from the end of the header. */
     record Entry(Type dtype, long[] shape, @JsonProperty("data_offsets") long[] offsets) {
         ScalarType scalarType() {
             return dtype.scalarType;
@@ -75,7 +75,7 @@ final class SafetensorsHeader {
         }
     }
 
-    /** Lays tensors out one after another. */
+    /** Creates a header for tensors that are stored one after another. */
     static SafetensorsHeader of(Map<String, Tensor> tensors, Map<String, String> metadata) {
         var header = new SafetensorsHeader();
         header.metadata = metadata;
@@ -133,11 +133,11 @@ final class SafetensorsHeader {
                         && entry.offsets != null
                         && entry.offsets.length == 2,
                 file,
-                tensor + " lacks a type, a shape or its two offsets");
+                tensor + " lacks a type, a shape or two offsets");
         check(
                 entry.shape.length <= MAX_DIMENSIONS,
                 file,
-                tensor + " has " + entry.shape.length + " dimensions, more than " + MAX_DIMENSIONS);
+                tensor + " has " + entry.shape.length + " dimensions, more than the maximum of " + MAX_DIMENSIONS);
         long bytes = entry.dtype.bytes;
         try {
             for (long size : entry.shape) {
@@ -152,7 +152,7 @@ final class SafetensorsHeader {
         check(
                 from >= 0 && to >= from && to - from == bytes,
                 file,
-                tensor + " is " + entry + " but has the bytes " + from + " to " + to);
+                tensor + " is " + entry + " but occupies the bytes " + from + " to " + to);
     }
 
     private void checkCover(Path file, long dataBytes) throws CorruptFileException {
@@ -168,7 +168,7 @@ final class SafetensorsHeader {
         check(
                 end == dataBytes,
                 file,
-                "has " + dataBytes + " bytes of data, its header wants " + end
+                "has " + dataBytes + " bytes of data, but its header requires " + end
                         + (end > dataBytes ? ": it is truncated" : ""));
     }
 

@@ -12,35 +12,40 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One checkpoint on its way to the disk, or one rank's part of it. Parts become folders of their own; rank 0 moves their files
- * into the checkpoint, which gets its name last.
+ * One checkpoint, or one rank's part of it, that a background thread writes. Ranks above 0 write their parts to directories of their
+ * own; rank 0 moves these files into the checkpoint, which gets its name last.
  */
 final class Save {
     private static final Logger log = LoggerFactory.getLogger(Save.class);
 
     private final Path target;
     private final Contents contents;
+    private final RunLock lock;
     private final CompletableFuture<Void> written = new CompletableFuture<>();
     private final CompletableFuture<Void> commit = new CompletableFuture<>();
+    private final CompletableFuture<Void> done = new CompletableFuture<>();
 
-    Save(Path target, Contents contents) {
+    /** @param lock null if this rank holds none */
+    Save(Path target, Contents contents, RunLock lock) {
         this.target = target;
         this.contents = contents;
+        this.lock = lock;
         if (contents.world() == 1) {
             commit();
         }
     }
 
-    /** Where a rank puts its part. */
-    static Path part(Path target, int rank) {
+    /** Returns the directory of a rank's part. */
+    private Path part(int rank) {
         return target.resolveSibling(target.getFileName() + ".rank-" + rank);
     }
 
+    /** Returns whether these contents are on disk. */
     boolean isWritten() {
         return written.isDone() && !written.isCompletedExceptionally();
     }
 
-    /** Waits until these contents are on disk, or never will be, which {@link #write} says. */
+    /** Waits until these contents are on disk. Returns false if writing failed. */
     boolean awaitWritten() {
         try {
             written.join();
@@ -50,56 +55,71 @@ final class Save {
         }
     }
 
-    /** All ranks' contents are on disk. */
+    /** Tells that all ranks' contents are on disk. */
     void commit() {
         commit.complete(null);
     }
 
-    /** They are not, and will not be; does nothing after {@link #commit}. */
-    void giveUp() {
+    boolean isDone() {
+        return done.isDone();
+    }
+
+    /**
+     * Waits until this save has ended, even when interrupted. A save that was not committed is given up.
+     *
+     * @throws CompletionException if the save failed, caused by the failure
+     */
+    void await() {
         commit.completeExceptionally(new IOException("not every rank has written its part"));
+        done.join();
     }
 
-    /** Tells whether the place to write to is still there. */
-    @FunctionalInterface
-    interface Check {
-        void run() throws IOException;
-    }
-
-    /** @param isHere fails where the directory of the run is gone: asked before, and to explain another failure */
-    void write(Check isHere) throws IOException {
+    /** Writes the contents, waits for the commit on rank 0, and then runs an action. Failures are thrown by {@link #await}. */
+    void run(Runnable afterwards) {
         try {
-            isHere.run();
-            writeNow();
+            checkIsHere();
+            try {
+                write();
+            } catch (IOException | RuntimeException | Error e) {
+                checkIsHere(); // a directory that was removed explains the failure better
+                throw e;
+            }
             written.complete(null);
+            afterwards.run();
+            done.complete(null);
         } catch (IOException | RuntimeException | Error e) {
             written.completeExceptionally(e);
-            isHere.run();
-            throw e;
+            done.completeExceptionally(e);
         }
     }
 
-    private void writeNow() throws IOException {
+    private void checkIsHere() throws IOException {
+        if (lock != null) {
+            lock.check();
+        }
+    }
+
+    private void write() throws IOException {
         if (contents.rank() > 0) {
-            AtomicDirectory.replace(part(target, contents.rank()), contents);
-        } else if (isThere()) {
+            AtomicDirectory.replace(part(contents.rank()), contents);
+        } else if (isSaved()) {
             awaitCommit();
             for (int rank = 1; rank < contents.world(); rank++) {
-                AtomicDirectory.delete(part(target, rank));
+                AtomicDirectory.delete(part(rank));
             }
         } else {
-            AtomicDirectory.replace(target, folder -> {
-                contents.write(folder);
+            AtomicDirectory.replace(target, directory -> {
+                contents.write(directory);
                 awaitCommit();
                 for (int rank = 1; rank < contents.world(); rank++) {
-                    folder.adopt(part(target, rank));
+                    directory.adopt(part(rank));
                 }
             });
         }
     }
 
-    /** A step with the same JSON was saved from the same state; any other, and one that is not whole, is replaced. */
-    private boolean isThere() throws IOException {
+    /** Returns whether a whole checkpoint of the same state exists, which is one with the same JSON. */
+    private boolean isSaved() throws IOException {
         if (!Files.exists(target)) {
             return false;
         }

@@ -27,11 +27,12 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Named tensors in a folder: whole in {@code model.safetensors}, say, or in slices that W ranks have written, each to its
- * {@code model.rank-00002-of-00004.safetensors}. It reads the same from both, whole or any slice, for any number of ranks.
+ * A set of named tensors in a directory. One rank writes whole tensors to one file, such as {@code model.safetensors}; several ranks
+ * write slices, each to a file such as {@code model.rank-00002-of-00004.safetensors}. Tensors, or any slices of them, are read the
+ * same way from both, on any number of ranks.
  *
- * <p>A file of slices has them in one dimension, and in its metadata, under the tensor's name, the whole shape and the first
- * element: <code>{"shape":[259,32],"start":2072}</code>.
+ * <p>A slice is stored in one dimension. The file's metadata holds, under the tensor's name, the whole shape and the index of the
+ * slice's first element: <code>{"shape":[259,32],"start":2072}</code>.
  */
 public final class TensorSet implements AutoCloseable {
     private static final String EXTENSION = ".safetensors";
@@ -40,23 +41,23 @@ public final class TensorSet implements AutoCloseable {
     private final List<Safetensors> files = new ArrayList<>();
     private final Map<String, List<Piece>> pieces = new LinkedHashMap<>();
 
-    /** What the metadata says of a slice. */
+    /** A slice's position in its tensor, as the metadata holds it. */
     private record Origin(@JsonProperty(required = true) long[] shape, @JsonProperty(required = true) long start) {}
 
-    /** Elements {@code start} to {@code end} of a tensor. */
+    /** A file with the elements {@code start} to {@code end} of a tensor. */
     private record Piece(Safetensors file, long[] shape, long start, long end) {}
 
     private TensorSet(Path path) {
         this.path = path;
     }
 
-    static String file(String set, int rank, int world) {
+    static String fileName(String set, int rank, int world) {
         return world == 1
                 ? set + EXTENSION
                 : String.format(Locale.ROOT, "%s.rank-%05d-of-%05d%s", set, rank, world, EXTENSION);
     }
 
-    /** Whether that is the name of one of a set's files. */
+    /** Returns whether a file belongs to a set by its name. */
     public static boolean isFile(String set, String name) {
         return name.matches(Pattern.quote(set) + "(\\.rank-\\d+-of-\\d+)?" + Pattern.quote(EXTENSION));
     }
@@ -67,7 +68,7 @@ public final class TensorSet implements AutoCloseable {
         slices.forEach((name, slice) -> {
             if (slice.isAll()) {
                 tensors.put(name, slice.values());
-            } else if (slice.values().numel() > 0) { // this rank may have none of it
+            } else if (slice.values().numel() > 0) { // a rank may hold nothing of a tensor
                 tensors.put(name, slice.values());
                 metadata.put(name, Json.writeLine(new Origin(slice.shape(), slice.start())));
             }
@@ -78,7 +79,7 @@ public final class TensorSet implements AutoCloseable {
     /**
      * Opens all files of a set.
      *
-     * @throws NoSuchFileException if there is none
+     * @throws NoSuchFileException if the directory has no file of this set
      * @throws CorruptFileException if a header is not valid, or slices are missing, overlap or contradict each other
      */
     public static TensorSet open(Path directory, String set) throws IOException {
@@ -98,9 +99,9 @@ public final class TensorSet implements AutoCloseable {
     }
 
     /**
-     * The names of a set's files, of those that a directory's manifest lists, or of all where it has none.
+     * Returns the names of a set's files among those that the directory's manifest lists or, without a manifest, among all.
      *
-     * @throws NoSuchFileException if there is none
+     * @throws NoSuchFileException if the directory has no file of this set
      */
     public static List<String> files(Path directory, String set) throws IOException {
         List<String> files = Manifest.names(directory).stream()
@@ -124,7 +125,7 @@ public final class TensorSet implements AutoCloseable {
             String origin = file.metadata().get(name);
             List<Piece> others = pieces.computeIfAbsent(name, anyName -> new ArrayList<>());
             if (origin == null) {
-                if (others.isEmpty()) { // what is whole is the same in all files
+                if (others.isEmpty()) { // a whole tensor is the same in all files
                     others.add(new Piece(file, shape, 0, numel(path, name, shape)));
                 }
             } else {
@@ -139,33 +140,25 @@ public final class TensorSet implements AutoCloseable {
         try {
             origin = Json.read(json, Origin.class);
         } catch (IllegalArgumentException e) {
-            throw new CorruptFileException(path, "does not say where its slice of \"" + name + "\" belongs", e);
+            throw new CorruptFileException(path, "has no valid position for its slice of \"" + name + "\"", e);
         }
-        if (origin == null
-                || origin.shape == null
-                || origin.start < 0
-                || origin.start > numel(path, name, origin.shape) - length) {
-            throw new CorruptFileException(path, "has a slice of \"" + name + "\" that is not in its tensor: " + json);
+        if (origin.shape == null || origin.start < 0 || origin.start > numel(path, name, origin.shape) - length) {
+            throw new CorruptFileException(
+                    path, "has a slice of \"" + name + "\" that is not within its tensor: " + json);
         }
         return new Piece(file, origin.shape, origin.start, origin.start + length);
     }
 
     private static long numel(Path path, String name, long[] shape) throws CorruptFileException {
-        long numel = 1;
         try {
-            for (long size : shape) {
-                if (size < 0) {
-                    throw new ArithmeticException("negative");
-                }
-                numel = Math.multiplyExact(numel, size);
-            }
+            return Slice.numel(shape);
         } catch (ArithmeticException e) {
-            throw new CorruptFileException(path, "tensor \"" + name + "\" cannot be " + Arrays.toString(shape), e);
+            throw new CorruptFileException(
+                    path, "tensor \"" + name + "\" cannot have the shape " + Arrays.toString(shape), e);
         }
-        return numel;
     }
 
-    /** Each tensor's slices follow each other without gap or overlap, and agree. */
+    /** Checks that each tensor's slices agree, and cover it without gap or overlap. */
     private void checkCover() throws IOException {
         for (var tensor : pieces.entrySet()) {
             List<Piece> ordered = tensor.getValue();
@@ -176,17 +169,16 @@ public final class TensorSet implements AutoCloseable {
             for (Piece piece : ordered) {
                 check(
                         Arrays.equals(piece.shape, shape) && piece.file.type(tensor.getKey()) == type,
-                        "has slices of \"" + tensor.getKey() + "\" that are not of the same tensor");
+                        "has slices of \"" + tensor.getKey() + "\" that differ in type or whole shape");
                 check(
                         piece.start == end,
-                        "has not every element of \"" + tensor.getKey() + "\" once, see element " + end
-                                + ": the slices of some rank are missing, or there twice");
+                        "has a gap or an overlap in \"" + tensor.getKey() + "\" at element " + end
+                                + ": a rank's slices are missing or present twice");
                 end = piece.end;
             }
             check(
                     end == numel(path, tensor.getKey(), shape),
-                    "lacks elements of \"" + tensor.getKey() + "\" from " + end
-                            + " on: the slices of some rank are missing");
+                    "lacks elements of \"" + tensor.getKey() + "\" from " + end + " on: a rank's slices are missing");
         }
     }
 
@@ -200,7 +192,7 @@ public final class TensorSet implements AutoCloseable {
         return Collections.unmodifiableSet(pieces.keySet());
     }
 
-    /** The whole tensor's. */
+    /** Returns the whole tensor's shape. */
     public long[] shape(String name) throws CorruptFileException {
         return pieces(name).get(0).shape.clone();
     }
@@ -209,7 +201,7 @@ public final class TensorSet implements AutoCloseable {
         return pieces(name).get(0).file.type(name);
     }
 
-    /** Reads one whole tensor. */
+    /** Reads a whole tensor. */
     public Tensor read(String name, Device device) throws IOException {
         try (var scope = Scope.open()) {
             Tensor host = Tensors.empty(Device.cpu(), type(name), shape(name));
@@ -218,12 +210,12 @@ public final class TensorSet implements AutoCloseable {
         }
     }
 
-    /** @throws CorruptFileException if there is no tensor of that name with the target's type and whole shape */
+    /** @throws CorruptFileException unless there is a tensor of this name with the target's type and whole shape */
     public void require(String name, Slice target) throws CorruptFileException {
         ScalarType type = Tensors.type(target.values());
         check(
                 type(name) == type && Arrays.equals(shape(name), target.shape()),
-                "tensor \"" + name + "\" is " + describe(type(name), shape(name)) + ", wanted is "
+                "tensor \"" + name + "\" is " + describe(type(name), shape(name)) + ", but must be "
                         + describe(type, target.shape()));
     }
 
@@ -231,7 +223,7 @@ public final class TensorSet implements AutoCloseable {
         return type.name() + Arrays.toString(shape);
     }
 
-    /** Reads the target's elements, wherever they are, over what it has. */
+    /** Reads the target's elements, from whatever files hold them, into its values. */
     public void readInto(String name, Slice target) throws IOException {
         require(name, target);
         try (var scope = Scope.open();

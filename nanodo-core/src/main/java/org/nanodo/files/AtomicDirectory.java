@@ -1,17 +1,16 @@
 package org.nanodo.files;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.BasicFileAttributes;
+import java.util.Comparator;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
@@ -20,33 +19,34 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A directory that appears under its name only when all its files, its manifest last, are on disk, or not at all. Links are
- * never followed when one is deleted.
+ * Creates, replaces and deletes directories of files that a {@link Manifest} lists. A directory appears under its name only when
+ * all of its files are on disk. Deleting never follows links.
  */
 public final class AtomicDirectory {
+    /** The names of the files that this library writes. */
     private static final Pattern OURS = Pattern.compile(
             "(config|run|tokenizer|manifest)\\.json|(model|optimizer)(\\.rank-\\d+-of-\\d+)?\\.safetensors");
 
-    static final String UNFINISHED = ".unfinished";
-    static final String REPLACED = ".replaced";
+    private static final String UNFINISHED = ".unfinished";
+    private static final String REPLACED = ".replaced";
     private static final String KEPT = ".kept";
     private static final Logger log = LoggerFactory.getLogger(AtomicDirectory.class);
 
     /** Writes the files of a new directory. */
     @FunctionalInterface
     public interface Writer {
-        void write(NewDirectory folder) throws IOException;
+        void write(NewDirectory directory) throws IOException;
     }
 
     private AtomicDirectory() {}
 
     /**
-     * Creates a directory through a writer, and those above it. When that fails nothing is left behind.
+     * Creates a directory and its missing parents. If this fails, nothing is left under the directory's name.
      *
-     * @throws FileAlreadyExistsException if there is something of that name
+     * @throws FileAlreadyExistsException if the name is taken
      */
     public static void create(Path target, Writer writer) throws IOException {
-        if (isThere(target)) {
+        if (exists(target)) {
             throw new FileAlreadyExistsException(target + " exists: delete it or choose another name");
         }
         Path directory = target.toAbsolutePath();
@@ -55,20 +55,21 @@ public final class AtomicDirectory {
     }
 
     /**
-     * The same in a directory that is there. What had the name before keeps it until the new one is on disk, and then goes as
-     * {@link #retire} says. A process that dies between the two renames leaves the old one for {@link #restore}.
+     * Creates a directory in an existing parent and replaces an earlier one of that name. The earlier one keeps the name until
+     * the new one is on disk, and is then {@linkplain #retire retired}. If the process dies between the two renames,
+     * {@link #restore} undoes the first.
      */
     public static void replace(Path target, Writer writer) throws IOException {
-        Path unfinished = beside(target, UNFINISHED);
-        Path replaced = beside(target, REPLACED);
+        Path unfinished = sibling(target, UNFINISHED);
+        Path replaced = sibling(target, REPLACED);
         delete(unfinished);
         Files.createDirectory(unfinished);
         try {
-            var folder = new NewDirectory(unfinished);
-            writer.write(folder);
-            folder.writeManifest();
+            var directory = new NewDirectory(unfinished);
+            writer.write(directory);
+            directory.writeManifest();
             force(unfinished);
-            if (isThere(target)) {
+            if (exists(target)) {
                 retire(replaced);
                 Files.move(target, replaced, StandardCopyOption.ATOMIC_MOVE);
             }
@@ -85,31 +86,34 @@ public final class AtomicDirectory {
         }
         try {
             retire(replaced);
-        } catch (IOException e) { // the new one is there all the same
+        } catch (IOException e) { // which is no failure of the replacement
             log.warn("{} cannot be deleted: {}", replaced, e.toString());
         }
     }
 
-    /** Gives a directory its name back that {@link #replace} had taken when its process died; one whose successor is there goes. */
+    /**
+     * Completes a {@link #replace} whose process died: retires the earlier directory if the new one has its name, and returns the
+     * name to the earlier one otherwise.
+     */
     public static void restore(Path target) throws IOException {
-        Path replaced = beside(target, REPLACED);
-        if (isThere(target)) {
+        Path replaced = sibling(target, REPLACED);
+        if (exists(target)) {
             retire(replaced);
-        } else if (isThere(replaced)) {
+        } else if (exists(replaced)) {
             Files.move(replaced, target, StandardCopyOption.ATOMIC_MOVE);
         }
     }
 
     /**
-     * Deletes a directory and the files that its manifest lists. One with anything else in it is moved aside with that, to
-     * {@code step_00000002.kept}, and a link stays: they are somebody's.
+     * Deletes a directory and the files that its manifest lists. A directory that holds anything else belongs to a user: it is
+     * renamed with its other files, for example to {@code step_00000002.kept}. A link is not touched.
      */
     public static void retire(Path directory) throws IOException {
-        if (!isThere(directory)) {
+        if (!exists(directory)) {
             return;
         }
-        if (!Files.isDirectory(directory, LinkOption.NOFOLLOW_LINKS)) {
-            log.warn("{} is a link or a file and stays: only directories of checkpoints are deleted", directory);
+        if (!isDirectory(directory)) {
+            log.warn("{} is a link or a file and is not deleted: only directories of checkpoints are", directory);
             return;
         }
         Set<String> listed = listed(directory);
@@ -117,20 +121,20 @@ public final class AtomicDirectory {
             delete(directory);
             return;
         }
-        Path kept = beside(directory, KEPT);
-        for (int i = 2; isThere(kept); i++) {
-            kept = beside(directory, KEPT + "-" + i);
+        Path kept = sibling(directory, KEPT);
+        for (int i = 2; exists(kept); i++) {
+            kept = sibling(directory, KEPT + "-" + i);
         }
         Files.move(directory, kept, StandardCopyOption.ATOMIC_MOVE);
-        log.warn("{} holds files that its manifest does not list: they stay, as {}", directory, kept);
+        log.warn("{} holds files that its manifest does not list: they are kept in {}", directory, kept);
         for (String name : listed) {
-            if (!Files.isDirectory(kept.resolve(name), LinkOption.NOFOLLOW_LINKS)) {
+            if (!isDirectory(kept.resolve(name))) {
                 Files.deleteIfExists(kept.resolve(name));
             }
         }
     }
 
-    /** What the manifest lists or, if it cannot be read, what has the names that this library gives. */
+    /** Returns the files that the manifest lists or, if it cannot be read, those with names that this library gives. */
     private static Set<String> listed(Path directory) throws IOException {
         try {
             var names = new TreeSet<>(Manifest.read(directory).files().keySet());
@@ -147,54 +151,48 @@ public final class AtomicDirectory {
 
     private static boolean holdsOnly(Path directory, Set<String> names) throws IOException {
         try (var paths = Files.list(directory)) {
-            return paths.allMatch(path -> names.contains(path.getFileName().toString())
-                    && !Files.isDirectory(path, LinkOption.NOFOLLOW_LINKS));
+            return paths.allMatch(path -> names.contains(path.getFileName().toString()) && !isDirectory(path));
         }
     }
 
-    /** Deletes a directory and all in it, first taking its name away so that no half of it is ever seen. */
+    /** Deletes a directory and all that it holds. It is renamed first, so that it is never seen half deleted. */
     public static void delete(Path target) throws IOException {
-        if (!isThere(target)) {
+        if (!exists(target)) {
             return;
         }
-        if (!Files.isDirectory(target, LinkOption.NOFOLLOW_LINKS)) {
+        if (!isDirectory(target)) {
             throw new NotDirectoryException(target + " is in the way: it is not a directory");
         }
         Path doomed = target;
         if (!target.toString().endsWith(UNFINISHED)) {
-            doomed = beside(target, UNFINISHED);
+            doomed = sibling(target, UNFINISHED);
             delete(doomed);
             Files.move(target, doomed, StandardCopyOption.ATOMIC_MOVE);
         }
-        Files.walkFileTree(doomed, new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.delete(file);
-                return FileVisitResult.CONTINUE;
+        try (var paths = Files.walk(doomed)) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(path);
             }
-
-            @Override
-            public FileVisitResult postVisitDirectory(Path directory, IOException failure) throws IOException {
-                if (failure != null) {
-                    throw failure;
-                }
-                Files.delete(directory);
-                return FileVisitResult.CONTINUE;
-            }
-        });
+        } catch (UncheckedIOException e) {
+            throw e.getCause();
+        }
     }
 
-    private static boolean isThere(Path path) {
+    private static boolean exists(Path path) {
         return Files.exists(path, LinkOption.NOFOLLOW_LINKS);
     }
 
-    private static Path beside(Path target, String ending) {
+    private static boolean isDirectory(Path path) {
+        return Files.isDirectory(path, LinkOption.NOFOLLOW_LINKS);
+    }
+
+    private static Path sibling(Path target, String ending) {
         return target.resolveSibling(target.getFileName() + ending);
     }
 
     private static void force(Path directory) throws IOException {
         if (System.getProperty("os.name").startsWith("Windows")) {
-            return; // Windows opens no directories, and its renames are durable without
+            return; // Windows cannot open directories, and its renames are durable without this
         }
         try (var channel = FileChannel.open(directory, StandardOpenOption.READ)) {
             channel.force(true);

@@ -3,7 +3,7 @@ package org.nanodo.files;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** A file does not hold what its format promises. */
+/** Thrown when a file's content is not valid for its format. */
 public final class CorruptFileException extends IOException {
     private static final long serialVersionUID = 1;
 

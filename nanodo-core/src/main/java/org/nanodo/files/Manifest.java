@@ -18,23 +18,23 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
- * A folder's files with their lengths and SHA-256, in {@code manifest.json}: written last, read first.
+ * The lengths and SHA-256 of a directory's files, in its file {@code manifest.json}, which is written last and read first.
  *
- * @param files by name
+ * @param files the entries by the files' names
  */
 public record Manifest(Map<String, Entry> files) {
-    /** The manifest's own name. */
+    /** The manifest's own file name. */
     public static final String NAME = "manifest.json";
 
     private static final int BUFFER = 1 << 20;
 
-    /** @param sha256 in lower-case hexadecimal digits */
+    /** A file's length in bytes and its SHA-256 in lower-case hexadecimal digits. */
     public record Entry(long length, String sha256) {
         static Entry of(long length, MessageDigest digest) {
             return new Entry(length, HexFormat.of().formatHex(digest.digest()));
         }
 
-        /** Reads a file. */
+        /** Computes a file's entry by reading it. */
         static Entry of(Path file) throws IOException {
             MessageDigest digest = Bytes.newSha256();
             long length = 0;
@@ -51,12 +51,12 @@ public record Manifest(Map<String, Entry> files) {
 
     public Manifest {
         if (files == null) {
-            throw new IllegalArgumentException("A manifest without files");
+            throw new IllegalArgumentException("A manifest must have \"files\"");
         }
         for (var file : files.entrySet()) {
             if (!file.getKey().matches("\\w[\\w.-]*") || file.getKey().equals(NAME)) {
                 throw new IllegalArgumentException(
-                        "\"" + file.getKey() + "\" is no name for a file beside the manifest");
+                        "\"" + file.getKey() + "\" is not the name of a file in the manifest's directory");
             }
             if (file.getValue() == null || file.getValue().sha256 == null) {
                 throw new IllegalArgumentException(file.getKey() + " lacks its SHA-256");
@@ -65,7 +65,7 @@ public record Manifest(Map<String, Entry> files) {
         files = new TreeMap<>(files);
     }
 
-    /** Reads a folder's manifest without a look at the files. */
+    /** Reads a directory's manifest without checking the files. */
     public static Manifest read(Path directory) throws IOException {
         if (!isIn(directory)) {
             throw new CorruptFileException(directory.resolve(NAME), "is missing");
@@ -73,12 +73,12 @@ public record Manifest(Map<String, Entry> files) {
         return Json.read(directory.resolve(NAME), Manifest.class);
     }
 
-    /** Whether a directory has one, valid or not. Those of other origin have none. */
+    /** Returns whether a directory has a manifest, valid or not. Directories from elsewhere have none. */
     public static boolean isIn(Path directory) {
         return Files.exists(directory.resolve(NAME), LinkOption.NOFOLLOW_LINKS);
     }
 
-    /** The files of a directory that may be read: those that its manifest lists, or all where it has none. */
+    /** Returns the names of the files that may be read: those that the manifest lists or, without a manifest, all. */
     public static Set<String> names(Path directory) throws IOException {
         if (isIn(directory)) {
             return read(directory).files.keySet();
@@ -89,9 +89,9 @@ public record Manifest(Map<String, Entry> files) {
     }
 
     /**
-     * Checks all files of a folder, at the price of reading them.
+     * Verifies all files of a directory, which reads them whole.
      *
-     * @throws CorruptFileException if the manifest or a file of it is missing, unreadable or not as it was written
+     * @throws CorruptFileException if the manifest or a listed file is missing, unreadable or not as it was written
      */
     public static void verify(Path directory) throws IOException {
         try {
@@ -103,16 +103,16 @@ public record Manifest(Map<String, Entry> files) {
             throw e;
         } catch (IOException e) {
             if (e instanceof FileSystemException && !(e instanceof NoSuchFileException)) {
-                throw e; // it could not be opened: says nothing of what is in it
+                throw e; // a file could not be opened, which does not mean that it is corrupt
             }
             throw new CorruptFileException(directory, "cannot be read: " + e, e);
         }
     }
 
     /**
-     * Checks some files of a directory, if it has a manifest.
+     * Verifies some files of a directory if it has a manifest.
      *
-     * @throws CorruptFileException if one is not as it was written, or not listed
+     * @throws CorruptFileException if one of them is not listed, or not as it was written
      */
     public static void verify(Path directory, Collection<String> names) throws IOException {
         if (isIn(directory)) {
@@ -127,7 +127,8 @@ public record Manifest(Map<String, Entry> files) {
         Path file = directory.resolve(name);
         Entry written = files.get(name);
         if (written == null) {
-            throw new CorruptFileException(file, "is not listed in " + NAME + " beside it, so it is not read");
+            throw new CorruptFileException(
+                    file, "is not listed in " + NAME + " beside it, and is not read for that reason");
         }
         if (!Files.isRegularFile(file)) {
             throw new CorruptFileException(file, "is missing");
@@ -136,11 +137,11 @@ public record Manifest(Map<String, Entry> files) {
         if (length != written.length) {
             throw new CorruptFileException(
                     file,
-                    "has " + length + " bytes, " + written.length + " were written"
+                    "has " + length + " bytes, but " + written.length + " were written"
                             + (length < written.length ? ": it is truncated" : ""));
         }
         if (!Entry.of(file).equals(written)) {
-            throw new CorruptFileException(file, "is not as it was written: its SHA-256 is not that in " + NAME);
+            throw new CorruptFileException(file, "is not as it was written: its SHA-256 differs from that in " + NAME);
         }
     }
 }

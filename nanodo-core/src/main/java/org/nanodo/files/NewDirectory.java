@@ -12,7 +12,7 @@ import java.security.MessageDigest;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** A folder that {@link AtomicDirectory} has yet to give its name. Its files are hashed on their way to the disk. */
+/** A directory that {@link AtomicDirectory} is creating. Files are hashed for its manifest while they are written. */
 public final class NewDirectory {
     private final Path path;
     private final Map<String, Manifest.Entry> written = new LinkedHashMap<>();
@@ -21,22 +21,24 @@ public final class NewDirectory {
         this.path = path;
     }
 
-    /** Creates a file, which is on the disk when the channel is closed. */
+    /** Creates a file and opens it. Closing the channel forces it to the disk. */
     public WritableByteChannel file(String name) throws IOException {
         return new HashedFile(name);
     }
 
+    /** Creates a file with this text. */
     public void write(String name, String text) throws IOException {
         try (var file = file(name)) {
             file.write(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
         }
     }
 
-    /** Moves the files of a finished folder here, and deletes it. */
+    /** Moves the files of a finished directory into this one and deletes the other. */
     public void adopt(Path other) throws IOException {
         if (!Files.exists(other)) {
-            throw new IOException(other
-                    + " is not there, though its rank has written it: all ranks need one folder that " + "they share");
+            throw new IOException(
+                    other + " does not exist here, though another rank has written it: all ranks must share"
+                            + " one directory");
         }
         Map<String, Manifest.Entry> files = Manifest.read(other).files();
         for (String name : files.keySet()) {
@@ -51,7 +53,7 @@ public final class NewDirectory {
     }
 
     private final class HashedFile implements WritableByteChannel {
-        /** What is hashed is still in the cache when it is written. */
+        /** Small enough that a chunk is still in the cache when it is written after hashing. */
         private static final int CHUNK = 1 << 18;
 
         private final String name;
@@ -75,7 +77,7 @@ public final class NewDirectory {
                         channel.write(chunk);
                     }
                 } catch (IOException e) {
-                    throw unwritable(e);
+                    throw named(e);
                 }
                 bytes.position(bytes.position() + chunk.capacity());
             }
@@ -94,12 +96,12 @@ public final class NewDirectory {
                 channel.force(true);
                 written.put(name, Manifest.Entry.of(length, digest));
             } catch (IOException e) {
-                throw unwritable(e);
+                throw named(e);
             }
         }
 
-        /** The system's own message, "No space left on device", names no file. */
-        private IOException unwritable(IOException e) {
+        /** Names the file, which a message of the system such as "No space left on device" does not. */
+        private IOException named(IOException e) {
             return new IOException(path.resolve(name) + " cannot be written: " + e, e);
         }
     }

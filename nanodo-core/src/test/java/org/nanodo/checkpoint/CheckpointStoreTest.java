@@ -92,9 +92,8 @@ class CheckpointStoreTest {
         assertThatThrownBy(() -> read(checkpoint)).hasMessageContaining("lacks elements of \"t\" from 2 on");
     }
 
-    /** And leaves the previous one. */
     @Test
-    void withoutAllPartsThereIsNoCheckpoint() throws Exception {
+    void withoutAllPartsThePreviousCheckpointStays() throws Exception {
         store = new CheckpointStore(workdir, 1);
         save(1);
         store.save(3, part(0, 0, 1, 2));
@@ -106,7 +105,7 @@ class CheckpointStoreTest {
         }
         assertThat(workdir.toFile().list()).containsExactlyInAnyOrder("step_00000001", "step_00000004.rank-1");
         store.save(4, part(0, 0, 1, 2));
-        store.close(); // that of a trainer that fails
+        store.close(); // as a trainer that fails does
         store = new CheckpointStore(workdir, 1);
         assertThat(store.latest()).hasValue(store.path(1));
         store.lock();
@@ -114,7 +113,7 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void aStepThatIsThereStaysAndThePartsGo() throws Exception {
+    void aStepThatIsSavedAlreadyStaysAndThePartsAreDeleted() throws Exception {
         store = new CheckpointStore(workdir, 1);
         store.save(3, new Contents().json("of-rank-0.json", 0));
         store.await();
@@ -129,7 +128,7 @@ class CheckpointStoreTest {
         assertThat(store.path(3).toFile().list()).containsExactlyInAnyOrder("manifest.json", "of-rank-0.json");
     }
 
-    /** Of a tensor of three. */
+    /** A rank's part of a tensor of three elements. */
     private static Contents part(int rank, long start, float... values) {
         var slice = new Slice(Tensors.floats(Device.cpu(), values, values.length), new long[] {3}, start);
         return new Contents(rank, 2).json("of-rank-" + rank + ".json", rank).tensors("t", Map.of("t", slice));
@@ -153,17 +152,17 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void aSaveThatFailsIsToldOnceAndLeavesThePreviousOneAndNothingElse() throws Exception {
+    void aSaveThatFailsThrowsOnceAndLeavesOnlyThePreviousCheckpoint() throws Exception {
         store = new CheckpointStore(workdir, 1);
         save(1);
-        store.save(2, new Contents().json("no/such/folder", "ha"));
+        store.save(2, new Contents().json("no/such/directory", "ha"));
         assertThatThrownBy(() -> store.await())
                 .isInstanceOf(IOException.class)
-                .hasMessageContaining("those before it stay")
-                .hasMessageContaining("no/such/folder");
+                .hasMessageContaining("earlier ones are kept")
+                .hasMessageContaining("no/such/directory");
         assertThat(store.isWritten()).isFalse();
         assertThat(workdir.toFile().list()).containsExactly("step_00000001");
-        store.save(3, new Contents().json("no/such/folder", "ha"));
+        store.save(3, new Contents().json("no/such/directory", "ha"));
         assertThatThrownBy(() -> save(4)).hasMessageContaining("NoSuchFileException");
         assertThat(store.latest()).hasValue(workdir.resolve("step_00000001"));
         save(4);
@@ -171,7 +170,7 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void whatADeadProcessLeftIsNoCheckpoint() throws Exception {
+    void anUnfinishedDirectoryIsNoCheckpoint() throws Exception {
         Path left = Files.createDirectories(workdir.resolve("step_00000007.unfinished"));
         Files.writeString(left.resolve("file"), "ha");
         store = new CheckpointStore(workdir, 1);
@@ -185,14 +184,14 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void anExistingFolderIsNotOverwritten() throws Exception {
+    void anExistingDirectoryIsNotOverwritten() throws Exception {
         Path target = Files.createDirectories(workdir.resolve("model"));
         assertThatThrownBy(() -> AtomicDirectory.create(target, directory -> {}))
                 .isInstanceOf(FileAlreadyExistsException.class)
                 .hasMessageContaining("model exists");
     }
 
-    /** Every byte of every file and every length; of the manifest only white space between its words may change. */
+    /** Changes every byte of every file, and cuts it at every length. Only the manifest's white space may change. */
     @Test
     void noFlippedByteAndNoTruncationGoesUnnoticed() throws Exception {
         store = new CheckpointStore(workdir, 3);
@@ -217,11 +216,11 @@ class CheckpointStoreTest {
                         continue;
                     }
                     Files.write(file, bytes);
-                    assertPassedOver(newest, name + " with another byte at " + i + ", or cut there");
+                    assertCorrupt(newest, name + " with byte " + i + " changed, or cut there");
                 }
             }
             Files.delete(file);
-            assertPassedOver(newest, name + " missing");
+            assertCorrupt(newest, name + " missing");
             Files.write(file, whole);
         }
         assertThat(store.latest()).hasValue(newest);
@@ -231,7 +230,7 @@ class CheckpointStoreTest {
         return new String(bytes, StandardCharsets.ISO_8859_1).replaceAll("[ \\t\\r\\n]", "");
     }
 
-    private static void assertPassedOver(Path checkpoint, String how) {
+    private static void assertCorrupt(Path checkpoint, String how) {
         assertThatThrownBy(() -> Manifest.verify(checkpoint))
                 .as(how)
                 .isInstanceOf(CorruptFileException.class)
@@ -239,26 +238,26 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void fallsBackToTheNewestThatIsWholeAndGoesOnFromThere() throws Exception {
+    void fallsBackToTheNewestWholeCheckpointAndContinuesFromIt() throws Exception {
         store = new CheckpointStore(workdir, 2);
         save(2);
         save(4);
         Path broken = workdir.resolve("step_00000004");
         Files.writeString(broken.resolve("step"), "5");
         assertThat(store.latest()).hasValue(workdir.resolve("step_00000002"));
-        save(3); // of the run that goes on from 2
+        save(3); // of the run that continues from step 2
         assertThat(workdir.toFile().list())
                 .containsExactlyInAnyOrder("step_00000002", "step_00000003", "step_00000004");
         assertThat(store.latest()).hasValue(workdir.resolve("step_00000003"));
         save(4);
         assertThat(store.latest()).hasValue(broken);
         assertThat(workdir.toFile().list())
-                .as("what was replaced is gone")
+                .as("the replaced checkpoint is deleted")
                 .containsExactlyInAnyOrder("step_00000003", "step_00000004");
     }
 
     @Test
-    void withoutAWholeOneThereIsAnErrorInsteadOfAFreshStart() throws Exception {
+    void withoutAWholeCheckpointThereIsAnErrorInsteadOfAFreshStart() throws Exception {
         store = new CheckpointStore(workdir, 2);
         save(2);
         save(4);
@@ -270,9 +269,9 @@ class CheckpointStoreTest {
                 .hasMessageContaining("manifest.json: is missing");
     }
 
-    /** As when there are no more file descriptors: the run would silently lose the steps since the checkpoint before. */
+    /** Otherwise a run without file descriptors would silently lose the steps since the previous checkpoint. */
     @Test
-    void whatCannotBeOpenedIsNotPassedOver() throws Exception {
+    void aCheckpointThatCannotBeOpenedIsNotSkipped() throws Exception {
         store = new CheckpointStore(workdir, 2);
         save(2);
         save(4);
@@ -287,17 +286,17 @@ class CheckpointStoreTest {
     @Test
     void aManifestNamesFilesBesideItOnly() throws Exception {
         Path outside = Files.writeString(workdir.resolve("outside"), "");
-        Path folder = Files.createDirectories(workdir.resolve("step_00000001"));
+        Path directory = Files.createDirectories(workdir.resolve("step_00000001"));
         for (String name : new String[] {"../outside", outside.toString(), "manifest.json", ""}) {
             Files.writeString(
-                    folder.resolve("manifest.json"),
+                    directory.resolve("manifest.json"),
                     "{\"files\":{\"%s\":{\"length\":0,\"sha256\":\"\"}}}".formatted(name));
-            assertThatThrownBy(() -> Manifest.verify(folder)).hasMessageContaining("no name for a file");
+            assertThatThrownBy(() -> Manifest.verify(directory)).hasMessageContaining("is not the name of a file");
         }
     }
 
     @Test
-    void findsACheckpointByItsOwnFolderOrItsRuns() throws Exception {
+    void findsACheckpointByItsOwnDirectoryOrItsRuns() throws Exception {
         store = new CheckpointStore(workdir, 2);
         assertThatThrownBy(() -> CheckpointStore.find(workdir))
                 .isInstanceOf(NoSuchFileException.class)
@@ -312,7 +311,7 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void oneRunAtATimeHoldsAFolder() throws Exception {
+    void oneRunAtATimeHoldsADirectory() throws Exception {
         store = new CheckpointStore(workdir, 1);
         store.lock();
         store.lock();
@@ -326,13 +325,13 @@ class CheckpointStoreTest {
     }
 
     @Test
-    void aFolderThatCannotBeWrittenIsNamedAtOnce() throws Exception {
+    void aDirectoryThatCannotBeWrittenIsNamedAtOnce() throws Exception {
         Path file = Files.writeString(workdir.resolve("file"), "");
-        for (Path folder : new Path[] {file, file.resolve("below")}) {
-            store = new CheckpointStore(folder, 1);
+        for (Path directory : new Path[] {file, file.resolve("below")}) {
+            store = new CheckpointStore(directory, 1);
             assertThatThrownBy(() -> store.lock())
                     .isInstanceOf(IOException.class)
-                    .hasMessageContaining("Nothing can be written to " + folder);
+                    .hasMessageContaining("Nothing can be written to " + directory);
         }
         Path locked = Files.createDirectories(workdir.resolve("run"));
         Files.createDirectories(locked.resolve("lock"));

@@ -11,7 +11,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What goes when newer checkpoints come, and what stays because it is not ours. */
+/** Tests which files are deleted when newer checkpoints are saved, and which are kept because a user made them. */
 class RotationTest {
     @TempDir
     Path directory;
@@ -57,9 +57,9 @@ class RotationTest {
         assertThat(kept.resolve("plots/more/loss.svg")).hasContent("mine too");
     }
 
-    /** Nothing says then which of its files are ours. */
+    /** Without a manifest nothing tells which of the files are a user's. */
     @Test
-    void withoutAReadableManifestAllIsMovedAside() throws Exception {
+    void aDirectoryWithoutAReadableManifestIsMovedAside() throws Exception {
         save(1);
         Files.delete(workdir.resolve("step_00000001/manifest.json"));
         save(2);
@@ -76,7 +76,7 @@ class RotationTest {
         save(3);
         assertThat(real.toFile().list()).containsExactlyInAnyOrder("manifest.json", "step");
         assertThat(link).isSymbolicLink();
-        assertThat(workdir.resolve("step_00000002")).as("rotation goes on").doesNotExist();
+        assertThat(workdir.resolve("step_00000002")).as("rotation continues").doesNotExist();
 
         Path outside = Files.writeString(
                 Files.createDirectories(directory.resolve("outside")).resolve("file"), "mine");
@@ -100,7 +100,7 @@ class RotationTest {
         assertThat(workdir.resolve("step_00000001/step")).hasContent("1");
     }
 
-    /** One step with another state: an evaluation that was told later, say. */
+    /** The same step may have another state, for example after an evaluation that was added later. */
     @Test
     void aStepWithOtherJsonIsReplaced() throws Exception {
         save(1);
@@ -110,9 +110,9 @@ class RotationTest {
         assertThat(store.latest()).hasValue(workdir.resolve("step_00000001"));
     }
 
-    /** Between the two renames of a replacement, and after them. */
+    /** The process dies between the two renames of a replacement, or after them. */
     @Test
-    void whatADyingProcessWasReplacingIsThereAgain() throws Exception {
+    void aReplacementThatWasInterruptedIsUndoneOrCompleted() throws Exception {
         save(1);
         Files.move(workdir.resolve("step_00000001"), workdir.resolve("step_00000001.replaced"));
         restart();
@@ -124,7 +124,7 @@ class RotationTest {
     }
 
     @Test
-    void aWorkdirThatIsMovedOrRemovedIsNotMadeAnew() throws Exception {
+    void aWorkdirThatIsMovedOrRemovedIsNotCreatedAgain() throws Exception {
         save(1);
         Path moved = Files.move(workdir, directory.resolve("moved"));
         assertThatThrownBy(() -> save(2)).hasMessageContaining(workdir + " was moved or removed");
@@ -139,7 +139,7 @@ class RotationTest {
     }
 
     @Test
-    void aNameWithOneMoreZeroIsNobodys() throws Exception {
+    void aNameWithOneMoreZeroIsNotACheckpoint() throws Exception {
         save(1);
         Files.move(workdir.resolve("step_00000001"), workdir.resolve("step_000000009"));
         assertThat(store.latest()).isEmpty();

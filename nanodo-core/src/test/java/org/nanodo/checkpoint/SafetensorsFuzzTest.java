@@ -70,19 +70,19 @@ class SafetensorsFuzzTest {
     };
 
     @TempDir
-    Path folder;
+    Path directory;
 
     private final Random random = new Random(7);
     private final ThreadMXBean thread = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
-    /** Nine in ten as a header in memory, the others as a file whose tensors are read, too. */
+    /** Nine in ten cases are headers in memory, the others files whose tensors are read, too. */
     @Test
     void readsOrRefusesAnything() throws Exception {
         byte[] valid = valid();
-        int dataStart = valid.length - 24 - 5; // behind the JSON and its padding
+        int dataStart = valid.length - 24 - 5; // after the JSON and its padding
         byte[] json = Arrays.copyOfRange(valid, Long.BYTES, dataStart);
         byte[] data = Arrays.copyOfRange(valid, dataStart, valid.length);
-        Path file = folder.resolve("case");
+        Path file = directory.resolve("case");
         int read = 0;
         for (int i = 0; i < CASES; i++) {
             boolean asFile = i % 10 == 0;
@@ -97,7 +97,7 @@ class SafetensorsFuzzTest {
                     .as("bytes allocated for " + bytes.length)
                     .isLessThan((1L << 18) + 200L * bytes.length);
         }
-        assertThat(read).isBetween(CASES / 100, CASES / 2); // or the cases would not tell much
+        assertThat(read).isBetween(CASES / 100, CASES / 2); // or the cases would show little
     }
 
     private static boolean isRead(Path path, byte[] header, byte[] bytes, int dataBytes) {
@@ -128,7 +128,7 @@ class SafetensorsFuzzTest {
     }
 
     private byte[] valid() throws Exception {
-        Path file = folder.resolve("valid");
+        Path file = directory.resolve("valid");
         var tensors = new LinkedHashMap<String, Tensor>();
         tensors.put("a", Tensors.zeros(Device.cpu(), 2, 3));
         tensors.put("nothing", Tensors.empty(Device.cpu(), ScalarType.BFloat16, 0, 4));

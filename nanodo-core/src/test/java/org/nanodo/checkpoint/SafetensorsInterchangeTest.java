@@ -48,7 +48,7 @@ class SafetensorsInterchangeTest {
             "BOOL", DataType.BOOLEAN);
 
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void readsAFileOfTheReferenceImplementation() throws Exception {
@@ -71,7 +71,7 @@ class SafetensorsInterchangeTest {
 
     @Test
     void anotherImplementationReadsOurs() throws Exception {
-        Path path = folder.resolve("ours");
+        Path path = directory.resolve("ours");
         var tensors = new LinkedHashMap<String, Tensor>();
         DJL_TYPES.keySet().forEach(name -> tensors.put(name, values(name)));
         tensors.put("nothing", Tensors.zeros(Device.cpu(), 0, 4));
@@ -102,7 +102,7 @@ class SafetensorsInterchangeTest {
                 PassthroughNDManager.INSTANCE.create(ByteBuffer.allocate(0), new Shape(0, 4), DataType.BFLOAT16);
         nothing.setName("nothing");
         list.add(nothing);
-        Path path = Files.write(folder.resolve("theirs"), list.encode(NDList.Encoding.SAFETENSORS));
+        Path path = Files.write(directory.resolve("theirs"), list.encode(NDList.Encoding.SAFETENSORS));
         try (var file = Safetensors.open(path)) {
             for (String name : names) {
                 assertThat(file.read(name, Device.cpu()).equal(values(name)))

@@ -25,12 +25,12 @@ import org.nanodo.runtime.Tensors;
 
 class SafetensorsTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     @ParameterizedTest
     @EnumSource(names = {"Double", "Float", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"})
     void everyTypeComesBack(ScalarType type) throws Exception {
-        Path file = folder.resolve("a.safetensors");
+        Path file = directory.resolve("a.safetensors");
         Tensor tensor = Tensors.floats(Device.cpu(), new float[] {0, 1, 2, 3, 0, 5}, 2, 3)
                 .to(type);
         Tensor nothing = Tensors.empty(Device.cpu(), type, 0, 4);
@@ -51,7 +51,7 @@ class SafetensorsTest {
 
     @Test
     void aViewIsWrittenInItsOwnOrder() throws Exception {
-        Path file = folder.resolve("a.safetensors");
+        Path file = directory.resolve("a.safetensors");
         Tensor transposed = Tensors.floats(Device.cpu(), new float[] {1, 2, 3, 4, 5, 6}, 2, 3)
                 .t();
         Safetensors.write(file, Map.of("t", transposed), Map.of());
@@ -62,11 +62,11 @@ class SafetensorsTest {
 
     @Test
     void everyTruncationIsNoticed() throws Exception {
-        Path file = folder.resolve("a.safetensors");
+        Path file = directory.resolve("a.safetensors");
         Safetensors.write(file, Map.of("t", Tensors.zeros(Device.cpu(), 16)), Map.of());
         byte[] whole = Files.readAllBytes(file);
         for (int length = 0; length < whole.length; length++) {
-            Path cut = folder.resolve("cut");
+            Path cut = directory.resolve("cut");
             Files.write(cut, Arrays.copyOf(whole, length));
             assertThatThrownBy(() -> Safetensors.open(cut))
                     .as("first " + length + " bytes")
@@ -93,7 +93,7 @@ class SafetensorsTest {
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[3,4]}} | gap",
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | overlap",
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}} | truncated",
-                "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}} | header wants 1",
+                "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}} | header requires 1",
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | does not parse",
                 "{\"__metadata__\":{\"a\":1}} | does not parse",
                 "{\"__metadata__\":null} | does not parse",
@@ -107,7 +107,7 @@ class SafetensorsTest {
 
     @Test
     void aHugeHeaderLengthAllocatesNothing() throws Exception {
-        Path file = folder.resolve("huge");
+        Path file = directory.resolve("huge");
         for (long length : new long[] {Long.MAX_VALUE, -1, 100_000_001, 1_000}) {
             Files.write(
                     file,
@@ -125,6 +125,6 @@ class SafetensorsTest {
         byte[] json = header.getBytes(StandardCharsets.UTF_8);
         var bytes = ByteBuffer.allocate(8 + json.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
         return Files.write(
-                folder.resolve("lie"), bytes.putLong(json.length).put(json).array());
+                directory.resolve("lie"), bytes.putLong(json.length).put(json).array());
     }
 }

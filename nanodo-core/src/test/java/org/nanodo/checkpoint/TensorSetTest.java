@@ -23,25 +23,24 @@ class TensorSetTest {
     private static final long[] SHAPE = {3, 5};
 
     @TempDir
-    Path folder;
+    Path directory;
 
     /** Written by any number of ranks, some of which have nothing of it, and read by any other. */
     @Test
     void anyNumberOfRanksReadsWhatAnyNumberHasWritten() throws Exception {
         for (int writers = 1; writers <= 20; writers++) {
-            Path directory = folder.resolve("of-" + writers);
+            Path written = directory.resolve("of-" + writers);
             int[] rank = {0};
             for (; rank[0] < writers; rank[0]++) {
                 var contents = new Contents(rank[0], writers).tensors("t", slices(rank[0], writers));
-                Path part = directory.resolveSibling(directory.getFileName() + "." + rank[0]);
+                Path part = written.resolveSibling(written.getFileName() + "." + rank[0]);
                 AtomicDirectory.create(part, contents);
-                Files.createDirectories(directory);
+                Files.createDirectories(written);
                 for (String name : part.toFile().list()) {
-                    Files.move(
-                            part.resolve(name), directory.resolve(name.equals(Manifest.NAME) ? "m" + rank[0] : name));
+                    Files.move(part.resolve(name), written.resolve(name.equals(Manifest.NAME) ? "m" + rank[0] : name));
                 }
             }
-            try (var set = TensorSet.open(directory, "t")) {
+            try (var set = TensorSet.open(written, "t")) {
                 assertThat(set.names()).containsExactlyInAnyOrder("a", "step");
                 assertThat(set.shape("a")).isEqualTo(SHAPE);
                 assertThat(Tensors.toFloats(set.read("a", Device.cpu()))).containsExactly(values(0, 15));
@@ -88,31 +87,32 @@ class TensorSetTest {
 
     @Test
     void aTargetHasTheTypeAndShapeOfTheFile() throws Exception {
-        AtomicDirectory.create(folder.resolve("x"), new Contents().tensors("t", slices(0, 1)));
-        try (var set = TensorSet.open(folder.resolve("x"), "t")) {
+        AtomicDirectory.create(directory.resolve("x"), new Contents().tensors("t", slices(0, 1)));
+        try (var set = TensorSet.open(directory.resolve("x"), "t")) {
             Tensor other = Tensors.zeros(Device.cpu(), 5, 3);
             assertThatThrownBy(() -> set.readInto("a", Slice.all(other)))
                     .isInstanceOf(CorruptFileException.class)
-                    .hasMessageContaining("t.safetensors: tensor \"a\" is Float[3, 5], wanted is Float[5, 3]");
+                    .hasMessageContaining("t.safetensors: tensor \"a\" is Float[3, 5], but must be Float[5, 3]");
             assertThatThrownBy(() -> set.require("step", Slice.all(Tensors.doubles(Device.cpu(), new double[1]))))
-                    .hasMessageContaining("is Float[], wanted is Double[]");
+                    .hasMessageContaining("is Float[], but must be Double[]");
             assertThatThrownBy(() -> set.read("b", Device.cpu())).hasMessageContaining("has no tensor \"b\"");
         }
-        assertThatThrownBy(() -> TensorSet.open(folder, "t"))
+        assertThatThrownBy(() -> TensorSet.open(directory, "t"))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining("has no t.safetensors");
-        assertThatThrownBy(() -> slice(12, 16)).hasMessageContaining("4 elements from 12 on");
+        assertThatThrownBy(() -> slice(12, 16)).hasMessageContaining("4 elements starting at 12");
     }
 
     @Test
     void slicesThatDoNotMakeATensorAreNotRead() throws Exception {
         assertThat(message(slice(0, 8), slice(8, 15))).isEmpty();
         assertThat(message(slice(0, 8))).contains("t.rank-", "lacks elements of \"a\" from 8 on");
-        assertThat(message(slice(4, 15))).contains("not every element of \"a\" once", "see element 0:");
-        assertThat(message(slice(0, 8), slice(7, 15))).contains("not every element of \"a\" once", "see element 8:");
-        assertThat(message(slice(0, 8), slice(0, 8), slice(8, 15))).contains("once", "see element 8:");
+        assertThat(message(slice(4, 15))).contains("a gap or an overlap in \"a\" at element 0:");
+        assertThat(message(slice(0, 8), slice(7, 15))).contains("a gap or an overlap in \"a\" at element 8:");
+        assertThat(message(slice(0, 8), slice(0, 8), slice(8, 15)))
+                .contains("a gap or an overlap in \"a\" at element 8:");
         var ofAnother = new Slice(slice(8, 15).values(), new long[] {5, 3}, 8);
-        assertThat(message(slice(0, 8), ofAnother)).contains("not of the same tensor");
+        assertThat(message(slice(0, 8), ofAnother)).contains("differ in type or whole shape");
     }
 
     @Test
@@ -132,10 +132,10 @@ class TensorSetTest {
             "{\"shape\":[7],\"start\":0}",
             "{\"shape\":[1000000,1000000],\"start\":0}"
         }) {
-            Path file = folder.resolve("t.safetensors");
+            Path file = directory.resolve("t.safetensors");
             Files.deleteIfExists(file);
             Safetensors.write(file, Map.of("a", slice(0, 15).values()), Map.of("a", origin));
-            assertThatThrownBy(() -> TensorSet.open(folder, "t"))
+            assertThatThrownBy(() -> TensorSet.open(directory, "t"))
                     .as(origin)
                     .isInstanceOf(CorruptFileException.class)
                     .hasMessageContaining("t.safetensors")
@@ -145,18 +145,18 @@ class TensorSetTest {
 
     /** What is wrong with a set of these slices, one a file. */
     private String message(Slice... slices) throws Exception {
-        for (String name : folder.toFile().list()) {
-            Files.delete(folder.resolve(name));
+        for (String name : directory.toFile().list()) {
+            Files.delete(directory.resolve(name));
         }
         for (int rank = 0; rank < slices.length; rank++) {
             try (var channel = Files.newByteChannel(
-                    folder.resolve(TensorSet.file("t", rank, Math.max(2, slices.length))),
+                    directory.resolve(TensorSet.fileName("t", rank, Math.max(2, slices.length))),
                     StandardOpenOption.CREATE_NEW,
                     StandardOpenOption.WRITE)) {
                 TensorSet.write(channel, Map.of("a", slices[rank]));
             }
         }
-        try (var set = TensorSet.open(folder, "t")) {
+        try (var set = TensorSet.open(directory, "t")) {
             return "";
         } catch (CorruptFileException e) {
             return e.getMessage();

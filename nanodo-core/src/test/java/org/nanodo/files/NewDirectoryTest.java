@@ -13,12 +13,12 @@ class NewDirectoryTest {
     @TempDir
     Path directory;
 
-    /** As a full disk does, whose error names no file. */
+    /** The error of a full disk, for example, names no file. */
     @Test
     void aFileThatCannotBeWrittenIsNamed() throws Exception {
-        var folder = new NewDirectory(directory);
-        try (var file = folder.file("model.safetensors")) {
-            Thread.currentThread().interrupt(); // which closes the channel of who writes
+        var created = new NewDirectory(directory);
+        try (var file = created.file("model.safetensors")) {
+            Thread.currentThread().interrupt(); // which closes the channel that is being written
             assertThatThrownBy(() -> file.write(ByteBuffer.allocate(1)))
                     .isInstanceOf(IOException.class)
                     .hasMessageContaining("model.safetensors cannot be written: ");

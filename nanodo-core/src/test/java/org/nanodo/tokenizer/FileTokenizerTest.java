@@ -32,7 +32,7 @@ class FileTokenizerTest {
     private static final String TEXT = "Größe,  你好 🙂\n\tfoo(bar)\u0000 ";
 
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void sentencePiece() throws Exception {
@@ -108,7 +108,7 @@ class FileTokenizerTest {
             out.writeBool(3, addsPrefix);
             out.writeBool(4, removesSpaces);
         });
-        Tokenizer tokenizer = Tokenizer.sentencePiece(Files.write(folder.resolve("changed.model"), bytes));
+        Tokenizer tokenizer = Tokenizer.sentencePiece(Files.write(directory.resolve("changed.model"), bytes));
         var random = new Random(1);
         try (var theirs = new SpTokenizer(bytes)) {
             for (int i = 0; i < 500; i++) {
@@ -126,7 +126,7 @@ class FileTokenizerTest {
     @Test
     void aModelThatNanoDoWouldRefuseIsNamed() throws Exception {
         // In a protobuf, what is appended overrides what came before.
-        Path other = folder.resolve("other.model");
+        Path other = directory.resolve("other.model");
         Files.write(other, with("small.model", 2, out -> out.writeString(48, "<none>")));
         assertThatThrownBy(() -> Tokenizer.sentencePiece(other))
                 .isInstanceOf(IllegalArgumentException.class)
@@ -144,7 +144,7 @@ class FileTokenizerTest {
     @ParameterizedTest
     @ValueSource(strings = {"small.model", "tokenizer.json"})
     void aFileThatIsNoTokenizerIsNamed(String name) throws Exception {
-        Path file = folder.resolve(name);
+        Path file = directory.resolve(name);
         assertThatThrownBy(() -> open(file))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining(name + " does not exist");
@@ -173,8 +173,8 @@ class FileTokenizerTest {
     @ParameterizedTest
     @ValueSource(strings = {"small.model", "tokenizer.json"})
     void aFileIsKnownByItsContent(String name) throws Exception {
-        Path here = Files.copy(resource(name), folder.resolve(name));
-        Path there = Files.copy(here, folder.resolve("moved-" + name));
+        Path here = Files.copy(resource(name), directory.resolve(name));
+        Path there = Files.copy(here, directory.resolve("moved-" + name));
         Tokenizer tokenizer = open(here);
         assertThat(tokenizer.matches(open(there).spec())).isTrue();
         assertThat(tokenizer.matches(Tokenizer.bytes().spec())).isFalse();
@@ -199,7 +199,7 @@ class FileTokenizerTest {
 
     @Test
     void specialTokensAreNamedConfiguredOrKnown() throws Exception {
-        Path json = Files.copy(resource("tokenizer.json"), folder.resolve("tokenizer.json"));
+        Path json = Files.copy(resource("tokenizer.json"), directory.resolve("tokenizer.json"));
         Tokenizer named = Tokenizer.huggingFace(json, "!", "\"", "#");
         assertThat(new int[] {named.bosId(), named.eosId(), named.padId()}).containsExactly(1, 2, 3);
         assertThat(Tokenizer.of(named.spec()).eosId()).isEqualTo(2);
@@ -208,7 +208,7 @@ class FileTokenizerTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("no token \"<s>\"");
 
-        Path config = folder.resolve("tokenizer_config.json");
+        Path config = directory.resolve("tokenizer_config.json");
         Files.writeString(config, "{\"bos_token\": null, \"eos_token\": {\"content\": \"$\"}, \"pad_token\": \"%\"}");
         Tokenizer configured = Tokenizer.huggingFace(json);
         assertThat(new int[] {configured.bosId(), configured.eosId(), configured.padId()})
