@@ -87,8 +87,8 @@ class BadInputTest {
 
     private static List<Case> tokenizers() {
         return List.of(
-                json("not JSON", "<html>", "is not a tokenizer.json", "line 1, column 1"),
-                json("JSON cut short", "{\"decoder\":{\"type\":\"Fu", "is not a tokenizer.json", "line 1"),
+                json("not JSON", "<html>", "is not a complete tokenizer.json", "line 1, column 1"),
+                json("JSON cut short", "{\"decoder\":{\"type\":\"Fu", "is not a complete tokenizer.json", "line 1"),
                 json("JSON null", "null", "it is not a JSON object"),
                 json("a tokenizer without a model", "{}", "it has no object \"model\""),
                 json("a name twice", "{\"model\":1,\"model\":2}", "Duplicate field 'model'"),
@@ -112,17 +112,17 @@ class BadInputTest {
                         tokenizer(
                                 "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]},",
                                 "{\"a\":0}"),
-                        "post_processor wants a second text"),
+                        "post_processor requires a second text"),
                 json(
                         "pieces of no length",
                         tokenizer("\"pre_tokenizer\":{\"type\":\"FixedLength\",\"length\":0},", "{\"a\":0}"),
-                        "pieces of no length"),
+                        "pieces of length 0"),
                 json(
                         "an added token that is stripped",
                         tokenizer(
                                 "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Strip\"}]},\"added_tokens\":[{\"id\":1,\"content\":\" \"}],",
                                 "{\"a\":0}"),
-                        "the normalizer may leave nothing"),
+                        "that the normalizer may delete"),
                 json("an empty vocabulary", tokenizer("", "{}"), "model.vocab is not"),
                 json("a vocabulary that is a text", tokenizer("", "\"a\""), "model.vocab is not"),
                 json("a negative id", tokenizer("", "{\"a\":-1}"), "the id -1", "from 0 to 16777215"),
@@ -144,7 +144,7 @@ class BadInputTest {
                 json(
                         "a model without what its kind needs",
                         tokenizer("", "{\"a\":0}"),
-                        "is not a tokenizer.json",
+                        "is not a complete tokenizer.json",
                         "ModelUntagged"),
                 file(
                         "a text that a vocabulary lacks",

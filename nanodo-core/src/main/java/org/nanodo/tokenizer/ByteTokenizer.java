@@ -3,7 +3,7 @@ package org.nanodo.tokenizer;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
-/** A text's UTF-8 bytes, after three special ids. */
+/** A tokenizer with one id for each byte of UTF-8, after three special ids. */
 record ByteTokenizer() implements Tokenizer {
     private static final int FIRST = 3;
 

@@ -9,15 +9,15 @@ import java.util.Arrays;
 import org.nanodo.files.Bytes;
 
 /**
- * The {@code precompiled_charsmap} of a normalizer, as SentencePiece writes it and Hugging Face's library takes it over: the
- * size of a trie in bytes, the trie, and the replacements, each ended by a NUL. The trie is a double array (darts-clone) of
- * 32-bit units, all little-endian. Both libraries follow it without looking at bounds, so it is checked here once.
+ * The {@code precompiled_charsmap} of a normalizer, which SentencePiece writes and Hugging Face's library also reads: the size of a
+ * trie in bytes, the trie, and the replacements, each terminated by a NUL. The trie is a double array (darts-clone) of 32-bit
+ * units, all little-endian. Neither library checks bounds when it follows the trie, so this class checks it once.
  */
 final class CharacterMap {
-    /** The largest that SentencePiece ships is a third of a megabyte. */
+    /** The largest map that SentencePiece ships has a third of a megabyte. */
     private static final int MAX_BYTES = 1 << 24;
 
-    /** SentencePiece has room for this many keys that are prefixes of one another, and does not look whether there are more. */
+    /** SentencePiece has room for this many keys that are prefixes of one another, and does not check for more. */
     private static final int MAX_PREFIXES = 32;
 
     private final IntBuffer units;
@@ -30,14 +30,14 @@ final class CharacterMap {
         int trie = in.getInt();
         check(
                 trie > 0 && trie % 1024 == 0 && trie < in.remaining(),
-                "has a trie of %d bytes in %d, which has to be a multiple of 1024 and leave some",
+                "has a trie of %d bytes in %d, which must be a smaller multiple of 1024",
                 trie,
                 in.remaining());
         units = in.slice().order(ByteOrder.LITTLE_ENDIAN).limit(trie).asIntBuffer();
         replacements = Arrays.copyOfRange(bytes, Integer.BYTES + trie, bytes.length);
     }
 
-    /** @throws IllegalArgumentException if a text could lead a library out of the trie or of the replacements */
+    /** @throws IllegalArgumentException if a text could make a library read outside the trie or the replacements */
     static void check(byte[] bytes) {
         var map = new CharacterMap(bytes);
         map.checkReplacements();
@@ -54,12 +54,12 @@ final class CharacterMap {
     }
 
     /**
-     * Walks every transition of every state that can be reached. A state is where the unit of its transition by a byte c is,
-     * but for c: XOR moves within a block of 256 units. Following the most prefixes to each state ends cycles, too.
+     * Checks every transition of every reachable state. The unit of a state's transition by a byte c is at the state's index XOR c,
+     * which is within a block of 256 units. A state is visited again only if more prefixes lead to it, so that cycles end, too.
      */
     private void checkTrie() {
-        int[] prefixes =
-                new int[units.limit()]; // at most on a way to this state, and one more; 0 of states not yet seen
+        // By state, 1 plus the largest number of keys on a path to it; 0 if the state was not reached yet.
+        int[] prefixes = new int[units.limit()];
         var open = new ArrayDeque<Integer>();
         int root = next(0);
         prefixes[root] = 1;
@@ -68,14 +68,17 @@ final class CharacterMap {
             int state = open.remove();
             for (int c = 0; c < 256; c++) {
                 int unit = units.get(state ^ c);
-                if ((unit & (1 << 31 | 0xFF)) == c) { // otherwise it is another state's, or a value
+                if ((unit & (1 << 31 | 0xFF)) == c) { // otherwise the unit is another state's or a value
                     int next = next(state ^ c);
                     boolean isKey = (unit >> 8 & 1) == 1;
                     if (isKey) {
                         checkValue(units.get(next) & Integer.MAX_VALUE);
                     }
                     int most = prefixes[state] + (isKey ? 1 : 0);
-                    check(most <= MAX_PREFIXES + 1, "has more than %d keys that begin one another", MAX_PREFIXES);
+                    check(
+                            most <= MAX_PREFIXES + 1,
+                            "has more than %d keys that are prefixes of one another",
+                            MAX_PREFIXES);
                     if (most > prefixes[next]) {
                         prefixes[next] = most;
                         open.add(next);
@@ -85,7 +88,7 @@ final class CharacterMap {
         }
     }
 
-    /** The state that a unit leads to. */
+    /** Returns the state that a unit leads to. */
     private int next(int at) {
         int unit = units.get(at);
         int next = at ^ unit >>> 10 << ((unit & 1 << 9) >> 6);
@@ -96,7 +99,7 @@ final class CharacterMap {
     private void checkValue(int value) {
         check(
                 value < replacements.length && (replacements[value] & 0xC0) != 0x80,
-                "has a key whose replacement is at %d, which is not the beginning of a character in %d bytes",
+                "has a key whose replacement begins at %d, which is not the beginning of a character in %d bytes",
                 value,
                 replacements.length);
     }

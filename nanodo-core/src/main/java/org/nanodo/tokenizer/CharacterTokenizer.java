@@ -3,14 +3,14 @@ package org.nanodo.tokenizer;
 import java.util.Arrays;
 import java.util.Map;
 
-/** One id a code point of an alphabet that a corpus gave, in ascending order, after three special ids. */
+/** A tokenizer with one id for each code point of an alphabet, in ascending order after three special ids. */
 record CharacterTokenizer(int[] alphabet) implements Tokenizer {
     private static final int FIRST = 3;
 
     static CharacterTokenizer of(String corpus) {
         if (corpus == null || corpus.isEmpty()) {
             throw new IllegalArgumentException(
-                    "A character vocabulary needs a text to take its characters from, this one is empty");
+                    "A character vocabulary is built from the characters of a text, which must not be empty");
         }
         return new CharacterTokenizer(corpus.codePoints().distinct().sorted().toArray());
     }

@@ -1,36 +1,36 @@
 package org.nanodo.tokenizer;
 
 import java.io.IOException;
-import java.util.concurrent.Callable;
 import org.nanodo.files.OptionalLibrary;
 
-/** The Deep Java Library's bindings to tokenizers, which are on the class path only of those who put them there. */
+/** Opens tokenizers of the Deep Java Library, whose bindings are optional dependencies. */
 final class Djl {
     private static final String OFFLINE = "ai.djl.offline";
+
+    @FunctionalInterface
+    interface Opener<T> {
+        T open() throws IOException;
+    }
 
     private Djl() {}
 
     /**
-     * Opens what needs these artifacts. Left to itself, DJL reports its first start of the day from machines in Amazon's
-     * cloud, and waits seconds for an answer elsewhere; with a GPU it downloads another build. It is told not to meanwhile.
+     * Calls code that needs one of the bindings, while DJL is told that the machine is offline. Otherwise DJL reports its first use
+     * each day from machines in Amazon's cloud, waits seconds for an answer elsewhere, and downloads another build for GPUs.
      *
-     * @throws IllegalStateException if the libraries are not there, or not for this machine
+     * @throws IllegalStateException if the library is missing or cannot be loaded on this machine
      */
-    static synchronized <T> T open(OptionalLibrary library, Callable<T> opening) throws IOException {
+    static synchronized <T> T open(OptionalLibrary library, Opener<T> opener) throws IOException {
         library.require();
         String before = System.getProperty(OFFLINE);
         System.setProperty(OFFLINE, "true");
         try {
-            return opening.call();
-        } catch (IOException | RuntimeException e) {
-            throw e;
+            return opener.open();
         } catch (LinkageError e) {
             throw new IllegalStateException(
                     library.artifacts() + " cannot be loaded on this machine, " + System.getProperty("os.name") + " on "
                             + System.getProperty("os.arch") + ": " + e,
                     e);
-        } catch (Exception e) {
-            throw new IllegalStateException(e);
         } finally {
             if (before == null) {
                 System.clearProperty(OFFLINE);

@@ -7,7 +7,7 @@ import com.knuddels.jtokkit.api.IntArrayList;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
-/** GPT-2's vocabulary, which comes inside jtokkit. Text that spells a special token is encoded as plain text. */
+/** A tokenizer with GPT-2's vocabulary, which jtokkit contains. Text that spells a special token is encoded as plain text. */
 final class Gpt2Tokenizer implements Tokenizer {
     private static final int END_OF_TEXT = 50_256;
 

@@ -6,13 +6,13 @@ import java.lang.ref.Reference;
 import java.util.Arrays;
 import java.util.Map;
 
-/** A {@code tokenizer.json}, by Hugging Face's own library. */
+/** A tokenizer that reads a {@code tokenizer.json} with Hugging Face's own library. */
 final class HuggingFaceTokenizer implements Tokenizer {
-    /** Documents are neither cut nor filled up, whatever the file says. */
+    /** Documents are neither truncated nor padded, whatever the file says. */
     private static final Map<String, String> WHOLE = Map.of("truncation", "false", "padding", "false");
 
     private final TokenizerFile file;
-    private final ai.djl.huggingface.tokenizers.HuggingFaceTokenizer library; // frees itself
+    private final ai.djl.huggingface.tokenizers.HuggingFaceTokenizer library; // freed by its own cleaner
     private final SpecialTokens special;
     private final int vocabSize;
     private final int bosId;
@@ -33,17 +33,16 @@ final class HuggingFaceTokenizer implements Tokenizer {
         vocabSize = 1 + ids.values().stream().mapToInt(id -> id).max().orElseThrow();
     }
 
-    /** @param special null to find them */
+    /** @param special null to find the special tokens by {@link SpecialTokens#of} */
     static HuggingFaceTokenizer of(TokenizerFile file, SpecialTokens special) throws IOException {
         TokenizerJson json;
         ai.djl.huggingface.tokenizers.HuggingFaceTokenizer library;
         try {
-            json = TokenizerJson.parse(file.bytes()); // first: the library does not survive every file
+            json = TokenizerJson.parse(file.bytes()); // first, because the library aborts the process on some files
             library = ai.djl.huggingface.tokenizers.HuggingFaceTokenizer.newInstance(
                     new ByteArrayInputStream(file.bytes()), WHOLE);
         } catch (IOException | RuntimeException e) {
-            throw new IllegalArgumentException(
-                    file.path() + " is not a tokenizer.json, or not a whole one: " + e.getMessage(), e);
+            throw new IllegalArgumentException(file.path() + " is not a complete tokenizer.json: " + e.getMessage(), e);
         }
         return new HuggingFaceTokenizer(
                 file, library, special == null ? SpecialTokens.of(file.path(), json.special()) : special, json.ids());
@@ -58,7 +57,7 @@ final class HuggingFaceTokenizer implements Tokenizer {
         long[] ids;
         try {
             ids = library.encode(text, false, false).getIds();
-        } catch (RuntimeException e) { // of a library that has no other
+        } catch (RuntimeException e) { // the only type that the library throws
             throw new IllegalArgumentException(file.path() + " cannot encode this text: " + e.getMessage(), e);
         }
         Reference.reachabilityFence(this);
@@ -105,7 +104,7 @@ final class HuggingFaceTokenizer implements Tokenizer {
         Integer id = ids.get(token);
         if (id == null) {
             throw new IllegalArgumentException(
-                    file.path() + " has no token \"" + token + "\" among its " + ids.size() + " ones");
+                    file.path() + " has no token \"" + token + "\" among its " + ids.size() + " tokens");
         }
         return id;
     }

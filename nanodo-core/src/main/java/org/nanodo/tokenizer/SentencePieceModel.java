@@ -10,8 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What SentencePiece's own code knows of a model and the binding does not tell: its pieces, its special ids, and what
- * decoding does to spaces. Read from the model's protobuf, {@code sentencepiece_model.proto}.
+ * The parts of a SentencePiece model that the binding does not expose: the pieces, the special ids, and how decoding treats spaces.
+ * They are read from the model's protobuf, {@code sentencepiece_model.proto}.
  */
 final class SentencePieceModel {
     private static final String SPACE = "\u2581";
@@ -21,7 +21,10 @@ final class SentencePieceModel {
     private static final int CONTROL = 3;
     private static final int BYTE = 6;
 
-    private record Piece(String text, int type) {}
+    private static final class Piece {
+        private String text = "";
+        private int type = NORMAL;
+    }
 
     private final List<Piece> pieces = new ArrayList<>();
     private final Map<String, Integer> controls = new HashMap<>();
@@ -34,10 +37,10 @@ final class SentencePieceModel {
     private boolean denormalizes;
     private byte[] characterMap = {};
 
-    /** @throws IOException if the bytes are no such protobuf */
+    /** @throws IOException if the bytes are not such a protobuf */
     static SentencePieceModel parse(byte[] bytes) throws IOException {
         var model = new SentencePieceModel();
-        read(CodedInputStream.newInstance(bytes), model::modelField);
+        read(CodedInputStream.newInstance(bytes), model::readModel);
         if (model.characterMap.length > 0) {
             CharacterMap.check(model.characterMap);
         }
@@ -53,7 +56,7 @@ final class SentencePieceModel {
         return pieces.size();
     }
 
-    /** -1 if there is none, as with the other two. */
+    /** Returns the padding's id, or -1 if the model has none, as do the methods for BOS and EOS. */
     int padId() {
         return controls.getOrDefault(pad, -1);
     }
@@ -66,12 +69,12 @@ final class SentencePieceModel {
         return controls.getOrDefault(eos, -1);
     }
 
-    /** Whether decoding replaces characters by rules of its own, as hardly any model does. */
+    /** Returns whether decoding replaces characters by rules of its own, which is rare. */
     boolean denormalizes() {
         return denormalizes;
     }
 
-    /** What a piece adds to a text, as UTF-8. */
+    /** Returns the UTF-8 that a piece adds to a text. */
     byte[] surface(int id) {
         Piece piece = pieces.get(id);
         return switch (piece.type) {
@@ -86,7 +89,7 @@ final class SentencePieceModel {
         };
     }
 
-    /** Whether a piece's first space is dropped where a text begins: encoding puts one there. */
+    /** Returns whether decoding drops a piece's first space at the beginning of a text, where encoding may have added it. */
     boolean yieldsSpace(int id) {
         Piece piece = pieces.get(id);
         return (addsPrefix || removesSpaces)
@@ -95,87 +98,67 @@ final class SentencePieceModel {
                 && piece.type != UNKNOWN;
     }
 
-    /** Whether not only the first of them is dropped. */
+    /** Returns whether decoding drops all spaces at the beginning of a text, not only the first. */
     boolean yieldsEverySpace() {
         return removesSpaces;
     }
 
-    private boolean modelField(int field, CodedInputStream in) throws IOException {
-        switch (field) {
+    /** Reads the field that a tag announces, or skips it. */
+    private interface FieldReader {
+        void read(int tag, CodedInputStream in) throws IOException;
+    }
+
+    private static void read(CodedInputStream in, FieldReader fields) throws IOException {
+        for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
+            fields.read(tag, in);
+        }
+    }
+
+    private void readModel(int tag, CodedInputStream in) throws IOException {
+        switch (WireFormat.getTagFieldNumber(tag)) {
             case 1 -> {
-                var piece = new PieceFields();
-                read(in.readBytes().newCodedInput(), piece::field);
-                pieces.add(new Piece(piece.text, piece.type));
+                var piece = new Piece();
+                read(in.readBytes().newCodedInput(), (inner, fields) -> readPiece(piece, inner, fields));
+                pieces.add(piece);
             }
-            case 2 -> read(in.readBytes().newCodedInput(), this::trainerField);
-            case 3 -> read(in.readBytes().newCodedInput(), this::normalizerField);
-            case 5 -> read(in.readBytes().newCodedInput(), this::denormalizerField);
-            default -> {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    private static final class PieceFields {
-        private String text = "";
-        private int type = NORMAL;
-
-        private boolean field(int field, CodedInputStream in) throws IOException {
-            switch (field) {
-                case 1 -> text = in.readStringRequireUtf8();
-                case 3 -> type = in.readEnum();
-                default -> {
-                    return false;
-                }
-            }
-            return true;
+            case 2 -> read(in.readBytes().newCodedInput(), this::readTrainer);
+            case 3 -> read(in.readBytes().newCodedInput(), this::readNormalizer);
+            case 5 -> read(in.readBytes().newCodedInput(), this::readDenormalizer);
+            default -> in.skipField(tag);
         }
     }
 
-    private boolean trainerField(int field, CodedInputStream in) throws IOException {
-        switch (field) {
+    private static void readPiece(Piece piece, int tag, CodedInputStream in) throws IOException {
+        switch (WireFormat.getTagFieldNumber(tag)) {
+            case 1 -> piece.text = in.readStringRequireUtf8();
+            case 3 -> piece.type = in.readEnum();
+            default -> in.skipField(tag);
+        }
+    }
+
+    private void readTrainer(int tag, CodedInputStream in) throws IOException {
+        switch (WireFormat.getTagFieldNumber(tag)) {
             case 44 -> unknownSurface = in.readStringRequireUtf8();
             case 46 -> bos = in.readStringRequireUtf8();
             case 47 -> eos = in.readStringRequireUtf8();
             case 48 -> pad = in.readStringRequireUtf8();
-            default -> {
-                return false;
-            }
+            default -> in.skipField(tag);
         }
-        return true;
     }
 
-    private boolean normalizerField(int field, CodedInputStream in) throws IOException {
-        switch (field) {
+    private void readNormalizer(int tag, CodedInputStream in) throws IOException {
+        switch (WireFormat.getTagFieldNumber(tag)) {
             case 2 -> characterMap = in.readByteArray();
             case 3 -> addsPrefix = in.readBool();
             case 4 -> removesSpaces = in.readBool();
-            default -> {
-                return false;
-            }
+            default -> in.skipField(tag);
         }
-        return true;
     }
 
-    private boolean denormalizerField(int field, CodedInputStream in) throws IOException {
-        if (field != 2) {
-            return false;
-        }
-        denormalizes |= !in.readBytes().isEmpty();
-        return true;
-    }
-
-    /** Takes a field's value. False if it does not want it. */
-    private interface Fields {
-        boolean take(int field, CodedInputStream in) throws IOException;
-    }
-
-    private static void read(CodedInputStream in, Fields fields) throws IOException {
-        for (int tag = in.readTag(); tag != 0; tag = in.readTag()) {
-            if (!fields.take(WireFormat.getTagFieldNumber(tag), in)) {
-                in.skipField(tag);
-            }
+    private void readDenormalizer(int tag, CodedInputStream in) throws IOException {
+        switch (WireFormat.getTagFieldNumber(tag)) {
+            case 2 -> denormalizes |= !in.readBytes().isEmpty();
+            default -> in.skipField(tag);
         }
     }
 }

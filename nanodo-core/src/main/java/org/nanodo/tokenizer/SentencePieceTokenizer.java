@@ -9,8 +9,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /**
- * A SentencePiece model. SentencePiece encodes; decoding is done here, since the binding cuts texts at a NUL and spoils
- * characters beyond U+FFFF on their way out.
+ * A tokenizer with a SentencePiece model. SentencePiece encodes, but this class decodes, because the binding truncates decoded texts
+ * at a NUL and corrupts characters beyond U+FFFF.
  */
 final class SentencePieceTokenizer implements Tokenizer {
     private static final Cleaner CLEANER = Cleaner.create();
@@ -31,22 +31,22 @@ final class SentencePieceTokenizer implements Tokenizer {
         CLEANER.register(this, encoder::close);
     }
 
-    /** @throws IllegalArgumentException if the file is not one that NanoDO could train with */
+    /** @throws IllegalArgumentException if the file is not a model that NanoDO can train with */
     static SentencePieceTokenizer of(TokenizerFile file) throws IOException {
         SpTokenizer encoder;
         SentencePieceModel model;
         try {
-            model = SentencePieceModel.parse(file.bytes()); // first: SentencePiece trusts what is in it
+            model = SentencePieceModel.parse(file.bytes()); // first, because SentencePiece does not validate its input
             encoder = new SpTokenizer(file.bytes());
         } catch (RuntimeException | IOException e) {
             throw new IllegalArgumentException(
-                    file.path() + " is not a SentencePiece model, or not a whole one: " + e.getMessage(), e);
+                    file.path() + " is not a complete SentencePiece model: " + e.getMessage(), e);
         }
-        String train = ": train it with --pad_id=0 --eos_id=1 --bos_id=2 --unk_id=3, as NanoDO's is";
-        check(model.padId() == 0, file, "needs its padding to have id 0, not " + model.padId() + train);
-        check(model.bosId() >= 0, file, "has no BOS piece to begin documents with" + train);
-        check(model.eosId() >= 0, file, "has no EOS piece to end documents with" + train);
-        check(!model.denormalizes(), file, "has denormalization rules, which decoding does not know");
+        String train = ": train it with --pad_id=0 --eos_id=1 --bos_id=2 --unk_id=3, like NanoDO's";
+        check(model.padId() == 0, file, "must have the padding id 0, not " + model.padId() + train);
+        check(model.bosId() >= 0, file, "has no BOS piece, which begins documents" + train);
+        check(model.eosId() >= 0, file, "has no EOS piece, which ends documents" + train);
+        check(!model.denormalizes(), file, "has denormalization rules, which decoding does not support");
         return new SentencePieceTokenizer(file, encoder, model);
     }
 

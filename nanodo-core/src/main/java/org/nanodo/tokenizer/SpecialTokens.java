@@ -8,10 +8,7 @@ import java.util.List;
 import java.util.Set;
 import org.nanodo.files.Json;
 
-/**
- * Which tokens of a {@code tokenizer.json} begin and end documents and fill rows up: the file itself does not say. BOS and
- * EOS may be the same.
- */
+/** The tokens that begin and end documents and pad rows, which a {@code tokenizer.json} does not define. They may be the same. */
 record SpecialTokens(String bos, String eos, String pad) {
     private static final List<String> BOS =
             List.of("<s>", "<bos>", "[BOS]", "<|begin_of_text|>", "<|startoftext|>", "[CLS]");
@@ -20,11 +17,11 @@ record SpecialTokens(String bos, String eos, String pad) {
     private static final List<String> PAD = List.of("<pad>", "[PAD]", "<|pad|>", "<|padding|>");
 
     /**
-     * As {@code tokenizer_config.json} beside the file has them or, without one, by the usual names. EOS stands in for a
-     * BOS or padding that there is none of.
+     * Finds the special tokens in the file {@code tokenizer_config.json} in the same directory or, without that file, by their usual
+     * names. EOS replaces a missing BOS or padding.
      *
-     * @param special the file's special tokens
-     * @throws IllegalArgumentException if that finds no EOS
+     * @param special the tokens that the {@code tokenizer.json} marks as special
+     * @throws IllegalArgumentException if there is no EOS
      */
     static SpecialTokens of(Path file, Set<String> special) throws IOException {
         Path config = file.resolveSibling("tokenizer_config.json");
@@ -32,7 +29,7 @@ record SpecialTokens(String bos, String eos, String pad) {
                 ? configured(config)
                 : new SpecialTokens(usual(BOS, special), usual(EOS, special), usual(PAD, special));
         if (found.eos == null) {
-            throw new IllegalArgumentException("Which token ends a document is not to be seen from " + file
+            throw new IllegalArgumentException("The token that ends a document cannot be determined from " + file
                     + (Files.isRegularFile(config) ? " and " + config.getFileName() : "")
                     + ", whose special tokens are "
                     + special + ": name it with Tokenizer.huggingFace(file, bos, eos, pad)");
@@ -50,7 +47,7 @@ record SpecialTokens(String bos, String eos, String pad) {
         return new SpecialTokens(token(fields, "bos_token"), token(fields, "eos_token"), token(fields, "pad_token"));
     }
 
-    /** A name, or an object with the name as its content. */
+    /** Returns a token, which the JSON gives as a string or as an object with the string as its content. */
     private static String token(JsonNode fields, String name) {
         JsonNode token = fields.path(name);
         return token.isObject() ? token.path("content").textValue() : token.textValue();

@@ -6,61 +6,58 @@ import java.util.HashMap;
 import java.util.Map;
 import org.nanodo.files.OptionalLibrary;
 
-/**
- * Text to token ids and back. Implementations are safe for use by several threads. The special ids are 0, 1 and 2 unless an
- * implementation has others.
- */
+/** Converts text to token ids and back. Implementations must be thread-safe. The special ids default to 0, 1 and 2. */
 public interface Tokenizer {
-    /** Ids of a text, without BOS and EOS. @throws IllegalArgumentException if the text cannot be encoded */
+    /** Returns a text's ids, without BOS and EOS. @throws IllegalArgumentException if the text cannot be encoded */
     int[] encode(String text);
 
-    /** The text of ids; BOS, EOS and padding have none. Bytes that are not whole characters become U+FFFD. */
+    /** Returns the text of ids. BOS, EOS, padding and unknown ids are dropped; invalid UTF-8 becomes U+FFFD. */
     String decode(int... ids);
 
-    /** One more than the largest id. */
+    /** Returns the number of ids, which is one more than the largest. */
     int vocabSize();
 
-    /** Fills rows up. Its weight in the loss is zero, so it may be an id that also has another use. */
+    /** Returns the id that pads rows. Its weight in the loss is zero, so the id may have another use, too. */
     default int padId() {
         return 0;
     }
 
-    /** Begins a document. */
+    /** Returns the id that begins a document. */
     default int bosId() {
         return 1;
     }
 
-    /** Ends a document. Where this is also the BOS id, one token between documents serves as both. */
+    /** Returns the id that ends a document. If it is also the BOS id, one token between documents serves as both. */
     default int eosId() {
         return 2;
     }
 
-    /** What {@link #of} needs to make this tokenizer again, as values that JSON knows. */
+    /** Returns a description from which {@link #of} creates this tokenizer. */
     Map<String, String> spec();
 
-    /** UTF-8 bytes: pad 0, BOS 1, EOS 2, byte b is b + 3; 259 ids. */
+    /** Creates a tokenizer of UTF-8 bytes with 259 ids: padding 0, BOS 1, EOS 2, and b + 3 for a byte b. */
     static Tokenizer bytes() {
         return new ByteTokenizer();
     }
 
-    /** The different characters of a corpus in the order of their code points from id 3: pad 0, BOS 1, EOS 2. */
+    /** Creates a tokenizer of a corpus's characters: padding 0, BOS 1, EOS 2, then the characters by their code points. */
     static Tokenizer characters(String corpus) {
         return CharacterTokenizer.of(corpus);
     }
 
-    /** GPT-2's byte-pair encoding, 50,257 ids, the last of which, {@code <|endoftext|>}, is BOS, EOS and padding. */
+    /** Creates a tokenizer of GPT-2's 50,257 byte pairs. The last, {@code <|endoftext|>}, is BOS, EOS and padding. */
     static Tokenizer gpt2() {
         return new Gpt2Tokenizer();
     }
 
     /**
-     * A SentencePiece model, {@code .model}: the ids are its own. The model normalises texts, most often by making one
-     * space of many, so that not every text comes back as it was. Takes {@code ai.djl.sentencepiece:sentencepiece} and
-     * {@code com.google.protobuf:protobuf-java} on the class path.
+     * Reads a SentencePiece {@code .model}. Most models normalize texts, for example by collapsing spaces, so that decoding may not
+     * return the original text. Requires the optional dependencies {@code ai.djl.sentencepiece:sentencepiece} and
+     * {@code com.google.protobuf:protobuf-java}.
      *
-     * @throws java.nio.file.NoSuchFileException if there is no such file
-     * @throws IllegalArgumentException if it is something else, its padding is not id 0, or it lacks BOS or EOS
-     * @throws IllegalStateException if the libraries are not there
+     * @throws java.nio.file.NoSuchFileException if the file does not exist
+     * @throws IllegalArgumentException if the file is not a SentencePiece model with padding of id 0, BOS and EOS
+     * @throws IllegalStateException if the libraries are missing
      */
     static Tokenizer sentencePiece(Path model) throws IOException {
         TokenizerFile file = TokenizerFile.read(model);
@@ -68,21 +65,21 @@ public interface Tokenizer {
     }
 
     /**
-     * A {@code tokenizer.json} of Hugging Face's. What begins and ends documents and fills rows up is taken from a
-     * {@code tokenizer_config.json} beside it or, without one, known by its name; EOS stands in for a BOS or padding that
-     * is not there. Text that spells a special token becomes that token, as it does there. Takes
-     * {@code ai.djl.huggingface:tokenizers} on the class path.
+     * Reads a Hugging Face {@code tokenizer.json}. BOS, EOS and padding are taken from a {@code tokenizer_config.json} in the same
+     * directory or, without that file, found by their usual names; EOS replaces a missing BOS or padding. As in Hugging Face's
+     * library, text that spells a special token becomes that token. Requires the optional dependency
+     * {@code ai.djl.huggingface:tokenizers}.
      *
-     * @throws java.nio.file.NoSuchFileException if there is no such file
-     * @throws IllegalArgumentException if it is something else, or which token ends a document cannot be told
-     * @throws IllegalStateException if the library is not there
+     * @throws java.nio.file.NoSuchFileException if the file does not exist
+     * @throws IllegalArgumentException if the file is not a {@code tokenizer.json}, or its EOS cannot be determined
+     * @throws IllegalStateException if the library is missing
      */
     static Tokenizer huggingFace(Path json) throws IOException {
         TokenizerFile file = TokenizerFile.read(json);
         return Djl.open(OptionalLibrary.HUGGING_FACE, () -> HuggingFaceTokenizer.of(file, null));
     }
 
-    /** With special tokens by name, {@code <|endoftext|>} say; two or all three may be the same. */
+    /** Reads a Hugging Face {@code tokenizer.json} with these special tokens, some or all of which may be the same. */
     static Tokenizer huggingFace(Path json, String bos, String eos, String pad) throws IOException {
         TokenizerFile file = TokenizerFile.read(json);
         return Djl.open(
@@ -90,10 +87,9 @@ public interface Tokenizer {
     }
 
     /**
-     * Makes a tokenizer again. A file is looked for where it was, and has to have the same content.
+     * Creates a tokenizer from its {@link #spec}. A tokenizer's file must be where it was and have the same content.
      *
-     * @throws IllegalArgumentException if this is not what {@link #spec} of a known tokenizer returned, or if its file has
-     *     moved or changed
+     * @throws IllegalArgumentException if the spec is not of a known tokenizer, or its file is missing or has changed
      */
     static Tokenizer of(Map<String, String> spec) throws IOException {
         String kind = String.valueOf(spec.get("kind"));
@@ -107,12 +103,12 @@ public interface Tokenizer {
             }
             case "huggingface" -> Djl.open(OptionalLibrary.HUGGING_FACE, () -> HuggingFaceTokenizer.of(spec));
             default ->
-                throw new IllegalArgumentException(
-                        "Unknown tokenizer \"" + kind + "\": bytes, characters, gpt2, sentencepiece, huggingface");
+                throw new IllegalArgumentException("Unknown tokenizer \"" + kind
+                        + "\": it must be bytes, characters, gpt2, sentencepiece or huggingface");
         };
     }
 
-    /** Whether a spec is of a tokenizer like this one, wherever its file lies. */
+    /** Returns whether a spec describes this tokenizer. The location of its file does not matter. */
     default boolean matches(Map<String, String> spec) {
         var own = new HashMap<>(spec());
         var other = new HashMap<>(spec);
@@ -121,11 +117,12 @@ public interface Tokenizer {
         return own.equals(other);
     }
 
-    /** @throws IllegalArgumentException if a model with V ids cannot take this tokenizer's */
+    /** @throws IllegalArgumentException if this tokenizer has more ids than a model's vocabulary of V */
     default void checkFits(int V) {
         if (vocabSize() > V) {
-            throw new IllegalArgumentException("The tokenizer has " + vocabSize() + " ids, the model a vocabulary of V="
-                    + V + ": use the tokenizer it was trained with, or a larger V");
+            throw new IllegalArgumentException(
+                    "The tokenizer has " + vocabSize() + " ids, but the model has a vocabulary of V=" + V
+                            + ": use the tokenizer that it was trained with, or a larger V");
         }
     }
 }

@@ -9,40 +9,42 @@ import java.util.TreeMap;
 import org.nanodo.files.Bytes;
 
 /**
- * A file that defines a tokenizer. Its content, by digest, says which tokenizer that is; the path only where to look for it.
+ * A file that defines a tokenizer, which is identified by the SHA-256 of the file's content. The path only tells where to look.
  *
- * @param sha256 of the bytes, in hexadecimal digits
+ * @param sha256 the SHA-256 of the bytes in hexadecimal digits
  */
 record TokenizerFile(Path path, byte[] bytes, String sha256) {
-    /** The one entry of a spec that two equal tokenizers may differ in. */
+    /** The only key of a spec whose value may differ between equal tokenizers. */
     static final String PATH = "file";
 
     private static final String SHA256 = "sha256";
 
-    /** Ten times the largest vocabularies there are. */
+    /** Ten times the size of the largest known vocabularies. */
     private static final long MAX_BYTES = 1 << 28;
 
     static TokenizerFile read(Path file) throws IOException {
         if (!Files.exists(file)) {
-            throw new NoSuchFileException(file + " does not exist: a tokenizer was to be read from it");
+            throw new NoSuchFileException(file + " does not exist, so no tokenizer can be read from it");
         }
         if (!Files.isRegularFile(file) || Files.size(file) == 0 || Files.size(file) > MAX_BYTES) {
             throw new IllegalArgumentException(file + " cannot be a tokenizer's file: it is "
-                    + (Files.isRegularFile(file) ? Files.size(file) + " bytes, of 1 to " + MAX_BYTES : "a directory"));
+                    + (Files.isRegularFile(file)
+                            ? Files.size(file) + " bytes long, not 1 to " + MAX_BYTES
+                            : "a directory"));
         }
         byte[] bytes = Files.readAllBytes(file);
         return new TokenizerFile(file.toAbsolutePath().normalize(), bytes, Bytes.sha256(bytes));
     }
 
-    /** Finds a spec's file again. @throws IllegalArgumentException if it is not there any more, or another one */
+    /** Reads the file of a spec. @throws IllegalArgumentException if the file is missing or its content has changed */
     static TokenizerFile of(Map<String, String> spec) throws IOException {
         String path = String.valueOf(spec.get(PATH));
         String wanted = String.valueOf(spec.get(SHA256));
         String remedy =
-                ": put the one with SHA-256 " + wanted + " there, or make the tokenizer from where it is now, with"
+                ": restore the file with SHA-256 " + wanted + ", or create the tokenizer from its new location with"
                         + " Tokenizer.sentencePiece or Tokenizer.huggingFace";
         if (!Files.isRegularFile(Path.of(path))) {
-            throw new IllegalArgumentException("The tokenizer's file " + path + " is gone" + remedy);
+            throw new IllegalArgumentException("The tokenizer's file " + path + " is missing" + remedy);
         }
         TokenizerFile file = read(Path.of(path));
         if (!file.sha256.equals(wanted)) {
@@ -51,7 +53,7 @@ record TokenizerFile(Path path, byte[] bytes, String sha256) {
         return file;
     }
 
-    /** What finds it again, besides what the kind of tokenizer adds. */
+    /** Returns a spec from which {@link #of} reads this file. @param more entries that this kind of tokenizer adds */
     Map<String, String> spec(String kind, Map<String, String> more) {
         var spec = new TreeMap<>(more);
         spec.put("kind", kind);

@@ -13,18 +13,17 @@ import org.nanodo.files.Bytes;
 import org.nanodo.files.Json;
 
 /**
- * What a {@code tokenizer.json} says of its tokens, after a check that it can be given to Hugging Face's library. That library
- * aborts the process, instead of returning an error, on JSON that is malformed in some places and on some values that it does
- * not expect.
+ * The tokens of a {@code tokenizer.json} that is safe to open with Hugging Face's library. For some malformed JSON and some unexpected
+ * values that library aborts the process instead of returning an error.
  *
- * @param ids by token
+ * @param ids the ids by token
  * @param special the tokens that are marked as special
  */
 record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
-    /** Far beyond any vocabulary: the model's embedding has a row for each id. */
+    /** Larger than any known vocabulary. A model's embedding has a row for each id. */
     private static final int MAX_ID = (1 << 24) - 1;
 
-    /** @throws IllegalArgumentException if these bytes are not such a file, with a message that says where */
+    /** @throws IllegalArgumentException if the bytes are not a safe {@code tokenizer.json} */
     static TokenizerJson parse(byte[] bytes) {
         JsonNode root;
         try {
@@ -49,11 +48,12 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         return new TokenizerJson(ids, addedTokens(root.path("added_tokens"), ids, deletes(root.path("normalizer"))));
     }
 
-    /** What Java and Rust do not both know: half a surrogate pair, and numbers beyond a double. */
+    /** Refuses values that Java accepts and Rust does not: half a surrogate pair, and numbers beyond a double. */
     private static void checkValues(JsonNode node) {
-        check(!node.isTextual() || isUnicode(node.textValue()), "a text in it is half a character: " + node);
-        check(!node.isNumber() || Double.isFinite(node.doubleValue()), "a number in it is too large");
-        node.fieldNames().forEachRemaining(name -> check(isUnicode(name), "a name in it is half a character: " + name));
+        check(!node.isTextual() || isUnicode(node.textValue()), "it has a string with half a character: " + node);
+        check(!node.isNumber() || Double.isFinite(node.doubleValue()), "it has a number that is too large");
+        node.fieldNames()
+                .forEachRemaining(name -> check(isUnicode(name), "it has a name with half a character: " + name));
         node.forEach(TokenizerJson::checkValues);
     }
 
@@ -61,7 +61,7 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         return text.codePoints().noneMatch(c -> c >= Character.MIN_SURROGATE && c <= Character.MAX_SURROGATE);
     }
 
-    /** Settings that the library takes, and at which it then aborts. Components may contain others. */
+    /** Refuses settings that the library accepts but aborts at when it encodes or decodes. Components may contain others. */
     private static void checkComponent(JsonNode component, String part) {
         switch (component.path("type").asText()) {
             case "Precompiled" -> {
@@ -75,13 +75,13 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
             case "Strip" ->
                 check(
                         !part.equals("decoder") || component.path("stop").asInt() == 0,
-                        "its decoder strips the ends of tokens, by a \"stop\" that is not 0, which an empty one has not");
+                        "its decoder strips the ends of tokens, by a \"stop\" that is not 0, though tokens may be empty");
             case "FixedLength" ->
-                check(component.path("length").asInt() > 0, "its " + part + " cuts texts into pieces of no length");
+                check(component.path("length").asInt() > 0, "its " + part + " cuts texts into pieces of length 0");
             case "TemplateProcessing" ->
                 check(
                         !component.path("single").findValuesAsText("id").contains("B"),
-                        "its post_processor wants a second text where there is a single one");
+                        "its post_processor requires a second text for a single one");
             default -> {}
         }
         component.forEach(below -> checkComponent(below, part));
@@ -92,7 +92,7 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         JsonNode vocabulary = model.path("vocab");
         check(vocabulary.isContainerNode() && !vocabulary.isEmpty(), "model.vocab is not an object or list of tokens");
         check(vocabulary.size() <= MAX_ID, "model.vocab has more than " + MAX_ID + " tokens");
-        if (vocabulary.isArray()) { // of pairs of a token and its score
+        if (vocabulary.isArray()) { // pairs of a token and its score
             for (int id = 0; id < vocabulary.size(); id++) {
                 JsonNode pair = vocabulary.get(id);
                 check(
@@ -111,11 +111,11 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
                 "model.unk_id is " + unknown + " of " + vocabulary.size() + " tokens");
         check(
                 model.path("dropout").asDouble() == 0,
-                "model.dropout is " + model.path("dropout") + ": ids would be others at each reading. Set it to null");
+                "model.dropout is " + model.path("dropout") + ", which makes ids random. Set it to null");
         merges(model.path("merges"), model.path("continuing_subword_prefix").asText(""));
     }
 
-    /** @param prefix what the second of a pair begins with, which is left out where the two are merged */
+    /** @param prefix the prefix of each pair's second token, which the merged token does not contain */
     private static void merges(JsonNode merges, String prefix) {
         check(isAbsent(merges) || merges.isArray(), "model.merges is not a list");
         for (int i = 0; i < merges.size(); i++) {
@@ -136,7 +136,7 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         }
     }
 
-    /** Whether a normalizer may leave nothing of a text without letters, digits or signs. */
+    /** Returns whether a normalizer may delete all of a text that is {@linkplain #isBlank blank}. */
     private static boolean deletes(JsonNode normalizer) {
         return switch (normalizer.path("type").asText()) {
             case "Strip", "StripAccents", "BertNormalizer", "Nmt", "Precompiled" -> true;
@@ -147,7 +147,7 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
         };
     }
 
-    /** Of spaces, control characters and marks alone. */
+    /** Returns whether a text has only spaces, control characters and marks. */
     private static boolean isBlank(String text) {
         return text.codePoints()
                 .allMatch(c -> Character.isWhitespace(c)
@@ -158,19 +158,19 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
                         || Character.getType(c) == Character.COMBINING_SPACING_MARK);
     }
 
-    /** @param deletes whether one that is normalized may become empty, and so be found everywhere: the library then aborts */
+    /** @param deletes whether a normalized token may become empty, which matches everywhere and makes the library abort */
     private static Set<String> addedTokens(JsonNode added, Map<String, Integer> ids, boolean deletes) {
         check(added.isMissingNode() || added.isArray(), "added_tokens is not a list");
         var special = new LinkedHashSet<String>();
         for (JsonNode token : added) {
             JsonNode content = token.path("content");
-            check(content.isTextual(), "added_tokens has one without a content: " + token);
+            check(content.isTextual(), "added_tokens has a token without content: " + token);
             check(
                     !deletes
-                            || content.textValue().isEmpty() // that one the library passes over
+                            || content.textValue().isEmpty() // which the library skips
                             || !token.path("normalized").asBoolean(true)
                             || !isBlank(content.textValue()),
-                    "added_tokens has one of which the normalizer may leave nothing: " + token
+                    "added_tokens has a token that the normalizer may delete: " + token
                             + ". Set its \"normalized\" to false");
             ids.put(content.textValue(), id(token.path("id"), "added_tokens"));
             if (token.path("special").booleanValue()) {
@@ -183,7 +183,7 @@ record TokenizerJson(Map<String, Integer> ids, Set<String> special) {
     private static int id(JsonNode id, String where) {
         check(
                 id.isIntegralNumber() && id.canConvertToInt() && id.intValue() >= 0 && id.intValue() <= MAX_ID,
-                where + " has " + (id.isMissingNode() ? "no id" : "the id " + id) + ", which has to be from 0 to "
+                where + " has " + (id.isMissingNode() ? "no id" : "the id " + id) + ", which must be from 0 to "
                         + MAX_ID);
         return id.intValue();
     }

@@ -25,7 +25,7 @@ import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
-/** Whatever the bytes are, a file is read or a CorruptFileException says why not, with memory in proportion to the file. */
+/** Any file is either read or refused by a CorruptFileException, with memory in proportion to its size. */
 @Tag("slow")
 class SafetensorsFuzzTest {
     private static final int CASES = 100_000;
@@ -143,7 +143,7 @@ class SafetensorsFuzzTest {
         return bytes;
     }
 
-    /** A file whose length of the header is right, most times, and whose end may be missing. */
+    /** Returns a file whose header usually has the right length, and whose end may be missing. */
     private byte[] file(byte[] header, byte[] data) {
         long length = random.nextInt(10) == 0 ? random.nextLong() >> random.nextInt(64) : header.length;
         byte[] bytes = ByteBuffer.allocate(Long.BYTES + header.length + data.length)

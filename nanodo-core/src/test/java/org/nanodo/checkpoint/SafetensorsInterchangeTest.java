@@ -20,7 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 
-/** Files pass between this library and others: here Hugging Face's own, by a file that it wrote, and DJL both ways. */
+/** Exchanges files with other libraries: reads one that Hugging Face's wrote, and exchanges both ways with DJL. */
 class SafetensorsInterchangeTest {
     private static final float[] VALUES = {0, 1, 2, 3, 0, 5};
     private static final Map<String, ScalarType> TYPES = Map.of(
@@ -35,7 +35,7 @@ class SafetensorsInterchangeTest {
             "U8", ScalarType.Byte,
             "BOOL", ScalarType.Bool);
 
-    /** Those of DJL's types that have the same name there. */
+    /** DJL's names of the types. */
     private static final Map<String, DataType> DJL_TYPES = Map.of(
             "F64", DataType.FLOAT64,
             "F32", DataType.FLOAT32,

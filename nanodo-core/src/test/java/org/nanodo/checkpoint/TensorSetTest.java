@@ -25,7 +25,7 @@ class TensorSetTest {
     @TempDir
     Path directory;
 
-    /** Written by any number of ranks, some of which have nothing of it, and read by any other. */
+    /** A tensor is written by any number of ranks, some of which hold nothing of it, and read by any other number. */
     @Test
     void anyNumberOfRanksReadsWhatAnyNumberHasWritten() throws Exception {
         for (int writers = 1; writers <= 20; writers++) {
@@ -60,7 +60,7 @@ class TensorSetTest {
         }
     }
 
-    /** Rank r's equal part of fifteen elements, and a number that all have. */
+    /** Returns rank r's equal part of fifteen elements, and a number that all ranks hold. */
     private static Map<String, Slice> slices(int rank, int world) {
         int each = (15 + world - 1) / world;
         int start = Math.min(15, rank * each);
@@ -143,7 +143,7 @@ class TensorSetTest {
         }
     }
 
-    /** What is wrong with a set of these slices, one a file. */
+    /** Returns the message of opening a set with one file for each slice. */
     private String message(Slice... slices) throws Exception {
         for (String name : directory.toFile().list()) {
             Files.delete(directory.resolve(name));

@@ -37,7 +37,7 @@ class CharacterMapTest {
         byte[] latin = sound.clone();
         latin[latin.length - 2] = 'x';
         refuses("not UTF-8", latin);
-        // A transition to its own state that is a key: aaaa… would have any number of prefixes.
+        // A key whose transition leads to its own state: aaaa… has an unlimited number of prefixes.
         byte[] cycle = with(FIRST, 'a' | 1 << 8 | 'a' << 10);
         ByteBuffer.wrap(cycle).order(ByteOrder.LITTLE_ENDIAN).putInt(4 + 4 * 256, 1 << 31);
         refuses("more than 32 keys", cycle);
@@ -50,7 +50,7 @@ class CharacterMapTest {
         for (int i = 0; i < 20_000; i++) {
             byte[] map = sound.clone();
             for (int flips = 1 + random.nextInt(3); flips > 0; flips--) {
-                // Most of the units are zero: half of the flips are in those that are not.
+                // Most units are 0: half of the flips are in others.
                 int at = random.nextBoolean() ? random.nextInt(map.length) : 4 * random.nextInt(map.length / 4);
                 while (random.nextBoolean() && map[at] == 0) {
                     at = random.nextInt(map.length);
@@ -67,7 +67,7 @@ class CharacterMapTest {
         assertThat(passed).isBetween(1_000, 19_900);
     }
 
-    /** As darts-clone searches, which looks at no bounds; here Java does. */
+    /** Searches like darts-clone, which does not check bounds, whereas Java does. */
     private static void search(byte[] map, byte[] text) {
         var in = ByteBuffer.wrap(map).order(ByteOrder.LITTLE_ENDIAN);
         var units = in.slice(4, in.getInt(0)).order(ByteOrder.LITTLE_ENDIAN).asIntBuffer();

@@ -4,11 +4,11 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
-/** Small {@code precompiled_charsmap}s: the replacement of one text by another. */
+/** Creates small {@code precompiled_charsmap}s that replace one text by another. */
 final class CharacterMaps {
     private CharacterMaps() {}
 
-    /** Each state has a block of 256 units of its own, so that what a damaged unit leads to is easy to say. */
+    /** Gives each state its own block of 256 units, so that the target of a damaged unit is easy to predict. */
     static byte[] of(String key, String replacement) {
         byte[] bytes = key.getBytes(StandardCharsets.UTF_8);
         byte[] replacements = (replacement + "\0").getBytes(StandardCharsets.UTF_8);
@@ -23,7 +23,7 @@ final class CharacterMaps {
             map.putInt(4 + 4 * (state ^ c), (state ^ c ^ state + 256) << 10 | leaf | c);
             state += 256;
         }
-        map.putInt(4 + 4 * state, 1 << 31); // the value: where in the replacements
+        map.putInt(4 + 4 * state, 1 << 31); // the value: an index of the replacements
         return map.put(4 + trie, replacements).array();
     }
 }

@@ -57,14 +57,16 @@ class FileTokenizerTest {
                 .containsExactly(39, 82, 128, 115, 128, 254, 69, 221, 173, 254, 248, 225);
         assertThat(tokenizer.encode("a<|endoftext|>b")).containsExactly(65, 0, 66);
         assertThat(tokenizer.decode(0, 52, 316, 0, -1, 400)).isEqualTo("Token");
-        assertThat(tokenizer.encode("!".repeat(10_000)).length).as("not cut").isEqualTo(10_000);
+        assertThat(tokenizer.encode("!".repeat(10_000)).length)
+                .as("not truncated")
+                .isEqualTo(10_000);
         assertThat(new int[] {tokenizer.padId(), tokenizer.bosId(), tokenizer.eosId(), tokenizer.vocabSize()})
                 .containsExactly(0, 0, 0, 400);
     }
 
     @ParameterizedTest
     @ValueSource(strings = {"small.model", "tokenizer.json"})
-    void everyTextComesBackAlsoThroughTheSpec(String name) throws Exception {
+    void everyTextComesBackThroughTheTokenizerAndItsSpec(String name) throws Exception {
         Tokenizer tokenizer = open(resource(name));
         assertThat(tokenizer.decode(tokenizer.encode(TEXT))).isEqualTo(TEXT);
         assertThat(tokenizer.decode()).isEmpty();
@@ -112,7 +114,7 @@ class FileTokenizerTest {
         var random = new Random(1);
         try (var theirs = new SpTokenizer(bytes)) {
             for (int i = 0; i < 500; i++) {
-                // Specials, the first pieces, of which one is a lone space, and some of the rest; no bytes.
+                // Special tokens, the first pieces (one is a lone space) and some of the others, but no bytes.
                 int[] ids = random.ints(1 + random.nextInt(6), 0, 4 + (random.nextBoolean() ? 20 : 300))
                         .map(id -> id < 4 ? id : id + 256)
                         .toArray();
@@ -124,13 +126,13 @@ class FileTokenizerTest {
     }
 
     @Test
-    void aModelThatNanoDoWouldRefuseIsNamed() throws Exception {
-        // In a protobuf, what is appended overrides what came before.
+    void aModelThatNanoDoCannotTrainWithIsRefused() throws Exception {
+        // In a protobuf, appended fields override earlier ones.
         Path other = directory.resolve("other.model");
         Files.write(other, with("small.model", 2, out -> out.writeString(48, "<none>")));
         assertThatThrownBy(() -> Tokenizer.sentencePiece(other))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining("other.model needs its padding to have id 0, not -1: train it with --pad_id=0");
+                .hasMessageContaining("other.model must have the padding id 0, not -1: train it with --pad_id=0");
         Files.write(other, with("small.model", 2, out -> out.writeString(48, "<s>")));
         assertThatThrownBy(() -> Tokenizer.sentencePiece(other)).hasMessageContaining("id 0, not 2");
         Files.write(other, with("small.model", 2, out -> out.writeString(46, "<none>")));
@@ -143,7 +145,7 @@ class FileTokenizerTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"small.model", "tokenizer.json"})
-    void aFileThatIsNoTokenizerIsNamed(String name) throws Exception {
+    void aFileThatIsNoTokenizerIsRefused(String name) throws Exception {
         Path file = directory.resolve(name);
         assertThatThrownBy(() -> open(file))
                 .isInstanceOf(NoSuchFileException.class)
@@ -163,8 +165,7 @@ class FileTokenizerTest {
             Files.write(file, bytes);
             assertThatThrownBy(() -> open(file))
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageContaining(file + " is not a ")
-                    .hasMessageContaining("or not a whole one");
+                    .hasMessageContaining(file + " is not a complete ");
         }
         Files.write(file, new byte[0]);
         assertThatThrownBy(() -> open(file)).hasMessageContaining(name).hasMessageContaining("0 bytes");
@@ -186,7 +187,7 @@ class FileTokenizerTest {
         Files.delete(here);
         assertThatThrownBy(() -> Tokenizer.of(tokenizer.spec()))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining(here + " is gone")
+                .hasMessageContaining(here + " is missing")
                 .hasMessageContaining(digest);
         byte[] bytes = Files.readAllBytes(there);
         bytes[bytes.length / 2]++;
@@ -235,7 +236,7 @@ class FileTokenizerTest {
         "sentencePiece, ai.djl.sentencepiece:sentencepiece, com.google.protobuf:protobuf-java",
         "huggingFace, ai.djl.huggingface:tokenizers, ai.djl.huggingface:tokenizers"
     })
-    void aLibraryThatIsNotThereIsNamed(String factory, String artifact, String another) throws Exception {
+    void aMissingLibraryIsNamed(String factory, String artifact, String another) throws Exception {
         String[] path = System.getProperty("java.class.path").split(File.pathSeparator);
         URL[] without = Arrays.stream(path)
                 .filter(entry -> !entry.matches(".*(djl|protobuf).*"))
@@ -253,7 +254,7 @@ class FileTokenizerTest {
         }
     }
 
-    /** Group, artifact and the version that these tests run with. */
+    /** Returns an artifact's coordinates with the version that is on the class path. */
     private static String versioned(String artifact, String[] path) {
         String name = artifact.substring(artifact.indexOf(':') + 1);
         String jar = Arrays.stream(path)
@@ -285,7 +286,7 @@ class FileTokenizerTest {
         void write(CodedOutputStream out) throws IOException;
     }
 
-    /** A model with fields of one of its parts set anew. */
+    /** Returns a model whose part has other values of some fields. */
     private static byte[] with(String name, int part, Fields fields) throws IOException {
         var inner = new ByteArrayOutputStream();
         var out = CodedOutputStream.newInstance(inner);

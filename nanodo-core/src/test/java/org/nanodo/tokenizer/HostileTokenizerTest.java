@@ -21,7 +21,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nanodo.TestJvm;
 
-/** Files that native code would not survive. They are opened in a JVM of its own, which has to live. */
+/** Opens files that could crash native code in a separate JVM, which must survive. */
 class HostileTokenizerTest {
     private static final int FILES = 300;
 
@@ -50,7 +50,7 @@ class HostileTokenizerTest {
                 .doesNotThrowAnyException();
     }
 
-    /** In the other JVM. */
+    /** Runs in the separate JVM. */
     public static void main(String... args) throws Exception {
         boolean isJson = args[0].equals("json");
         Path file = Path.of(args[1]).resolve("damaged." + args[0]);
@@ -89,7 +89,7 @@ class HostileTokenizerTest {
         return bytes;
     }
 
-    /** Two flips in a unit of the character map that leads somewhere. */
+    /** Flips two bits in a unit of the character map that is not 0. */
     private static byte[] withOtherUnit(byte[] sound, int map, Random random) {
         var bytes = ByteBuffer.wrap(sound.clone()).order(ByteOrder.LITTLE_ENDIAN);
         int at = map + 4;
@@ -100,7 +100,7 @@ class HostileTokenizerTest {
                 .array();
     }
 
-    /** With the parts that the library parses by code of their own in the first bytes. */
+    /** Returns a file that begins with the components that the library parses by code of its own. */
     private static byte[] json() throws IOException {
         String map = Base64.getEncoder().encodeToString(CharacterMaps.of("é", "e"));
         String plain = Files.readString(resource("tokenizer.json"));
@@ -115,7 +115,7 @@ class HostileTokenizerTest {
                 .getBytes(StandardCharsets.UTF_8);
     }
 
-    /** The small model with a map from {@code aé} to {@code model} at its end. */
+    /** Returns the small model with a map from {@code aé} to {@code model} at its end. */
     private static byte[] model() throws IOException {
         var normalizer = new ByteArrayOutputStream();
         var out = CodedOutputStream.newInstance(normalizer);
