@@ -23,12 +23,12 @@ import org.nanodo.train.Residency.Pass;
 import org.nanodo.train.StepClock.Phase;
 
 /**
- * The engine for one device: each block is an autograd graph of its own, walked back by hand. It is also the walk for engines
- * that move the parameters around meanwhile.
+ * The forward and backward pass over a model's blocks, each an autograd graph of its own. It is the engine for one device, and
+ * the walk of engines that move parameters in and out meanwhile, as a {@link Residency} does.
  */
 public final class BlockWalk implements Engine {
     /**
-     * The most that the logits of one chunk of tokens may take; the loss needs about three times this. Blocks beyond 64 MiB
+     * Largest size of the logits of one chunk of tokens; the loss needs about three times this. Memory blocks of more than 64 MiB
      * are mapped anew every time ({@link org.nanodo.runtime.Natives}).
      */
     private static final long LOGITS_BYTES = 60 << 20;
@@ -44,18 +44,14 @@ public final class BlockWalk implements Engine {
         this(model, Residency.ALWAYS);
     }
 
-    /** @param residency hears where the walk is */
+    /** @param residency is told which parameters the walk needs */
     public BlockWalk(LanguageModel model, Residency residency) {
         this(model, residency, (int)
                 Math.max(1, LOGITS_BYTES / Float.BYTES / model.config().V()));
     }
 
-    BlockWalk(LanguageModel model, int chunk) {
-        this(model, Residency.ALWAYS, chunk);
-    }
-
-    /** @param chunk tokens whose logits exist at once */
-    private BlockWalk(LanguageModel model, Residency residency, int chunk) {
+    /** @param chunk number of tokens whose logits exist at once */
+    BlockWalk(LanguageModel model, Residency residency, int chunk) {
         this.model = model;
         this.residency = residency;
         this.chunk = chunk;
@@ -69,7 +65,7 @@ public final class BlockWalk implements Engine {
             casts = ModelUse.casts(model);
         }
         try (var scope = Scope.open()) {
-            // All that is copied to the device goes there before it is busy: a copy waits for what came before.
+            // All copies to the device come before it is busy, since a copy waits for all earlier work.
             Tensor y_BxL = ids(batch, batch.inputs_BxL());
             int T = batch.B() * batch.L();
             Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
@@ -109,7 +105,7 @@ public final class BlockWalk implements Engine {
         }
     }
 
-    /** What a position of the batch sees. */
+    /** Returns the attention that the batch asks for: within documents, or plainly causal. */
     private Attention attention(Batch batch) {
         return batch.isMasked() ? Attention.within(ids(batch, batch.documents_BxL())) : Attention.CAUSAL;
     }
@@ -121,7 +117,7 @@ public final class BlockWalk implements Engine {
         return out_BxLxD;
     }
 
-    /** Runs one block and frees all but its output and what its backward pass needs. */
+    /** Runs one block and frees everything except its output and what its backward pass needs. */
     private static Tensor run(LanguageModel.Block block, Tensor x_BxLxD, Attention attention, boolean forBackward) {
         try (var scope = Scope.open();
                 var grad = forBackward ? Grad.on() : Grad.off()) {
@@ -129,7 +125,7 @@ public final class BlockWalk implements Engine {
         }
     }
 
-    /** Head and loss, chunk by chunk, each forward and backward, so that the logits of all tokens never exist at once. */
+    /** Runs head and loss forward and backward, chunk by chunk, so that the logits of all tokens never exist at once. */
     private Tensor headLossAndGradients(
             Tensor x_BxLxD, Tensor targets_T, Tensor weights_T, Loss loss, Tensor gradient_BxLxD, StepClock clock) {
         long T = targets_T.numel();
@@ -151,10 +147,10 @@ public final class BlockWalk implements Engine {
                 clock.lap(Phase.FORWARD);
                 chunkSum.backward();
                 Tensor dLogits_CxV = Tensors.gradient(logits_CxV);
-                // By hand, so that the product adds to the gradient in place: autograd would make one of VxD a chunk.
-                // So would a product in bfloat16, which with its conversion takes as long as this one.
+                // By hand, so that the product is added to the gradient in place: autograd allocates a VxD per chunk.
+                // So does a product in bfloat16, which takes as long as this one, conversion included.
                 gradient_VxD.addmm_(dLogits_CxV.t(), y_CxD.detach().to(ScalarType.Float));
-                // Rounded, unlike the forward product: in float32 it takes longer and brings the loss no nearer.
+                // Rounded, unlike the forward product: float32 takes longer and does not improve the loss.
                 backward(y_CxD, Linear.of(dLogits_CxV.to(type), rounded_VxD));
                 gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
                 sum.add_(chunkSum.detach());
@@ -164,7 +160,7 @@ public final class BlockWalk implements Engine {
         return sum;
     }
 
-    /** By the kernels for a forward pass alone, since the backward pass is by hand. */
+    /** Uses the kernels without a backward pass, since the backward pass is by hand. */
     private static Tensor logits(Tensor y_CxD, Tensor embed_VxD) {
         try (var off = Grad.off()) {
             return Head.logits(y_CxD, embed_VxD);
@@ -173,7 +169,7 @@ public final class BlockWalk implements Engine {
 
     @Override
     public float[] tokenLosses(Batch batch) {
-        boolean sharded = residency != Residency.ALWAYS; // its parameters come and go on this thread
+        boolean sharded = residency != Residency.ALWAYS; // parameters come and go on this thread
         try (var use = ModelUse.inference(sharded ? List.of() : parameters());
                 var scope = Scope.open();
                 var off = Grad.off()) {
@@ -235,7 +231,7 @@ public final class BlockWalk implements Engine {
         }
     }
 
-    /** The output embedding's gradient, the largest of all, which keeps its memory from step to step. */
+    /** Returns the output embedding's gradient, the largest of all, which keeps its memory from step to step. */
     private Tensor outEmbedGradient() {
         Tensor embed_VxD = model.outEmbed().tensor();
         if (!embed_VxD.grad().defined()) {

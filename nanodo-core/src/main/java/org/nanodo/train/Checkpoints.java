@@ -7,11 +7,13 @@ import java.util.Optional;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.data.BatchIterator;
 import org.nanodo.optim.Optimizer;
+import org.nanodo.runtime.Agreement;
+import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Scope;
 
 /**
- * Where a run's state goes and comes from; a run without a folder for it saves nothing. Of several ranks each writes and reads
- * what it has, and all call the same methods, which succeed or fail on all.
+ * Saves and restores a run's state; a run without a directory for checkpoints saves nothing. Each of several ranks writes and
+ * reads its own part. All ranks call the same methods, which succeed or fail on all of them.
  */
 final class Checkpoints implements AutoCloseable {
     private static final long NONE = -1;
@@ -20,35 +22,43 @@ final class Checkpoints implements AutoCloseable {
     private final Engine engine;
     private final Optimizer.State optimizer;
     private final BatchIterator batches;
-    private final Agreement together;
+    private final Agreement agreement;
     private final CheckpointStore store;
-    private boolean own;
-    private IOException failure;
+    private boolean own; // whether the checkpoints in the directory are this run's
+    private RunState newest; // in the directory
+    private IOException failure; // of a save, not thrown yet
     private RunState.DataShape dataShape;
+
+    /** The progress of a rank's last save. */
+    record Progress(boolean written, boolean failed) {}
 
     Checkpoints(
             TrainerBuilder options,
             Engine engine,
             Optimizer.State optimizer,
             BatchIterator batches,
-            Agreement together) {
+            Agreement agreement) {
         this.options = options;
         this.engine = engine;
         this.optimizer = optimizer;
         this.batches = batches;
-        this.together = together;
+        this.agreement = agreement;
         store = options.workdir == null ? null : new CheckpointStore(options.workdir, options.keep, options.keepEvery);
     }
 
-    /** @throws IllegalStateException if the folder is another run's */
+    /**
+     * Makes the directory this run's own.
+     *
+     * @throws IllegalStateException if it is another run's
+     */
     void claim() throws IOException {
         if (store != null) {
-            together.run(() -> {
-                if (together.isFirst()) {
+            agreement.run(() -> {
+                if (engine.ranks().rank() == 0) {
                     store.lock();
                     if (!own && !store.isEmpty()) {
                         throw new IllegalStateException(options.workdir + " holds checkpoints of an earlier run: "
-                                + "call resume() to go on from them, or choose another folder");
+                                + "call resume() to continue it, or choose another directory");
                     }
                 }
             });
@@ -56,113 +66,122 @@ final class Checkpoints implements AutoCloseable {
         }
     }
 
-    /** Reads the newest, if there is one. */
+    /** Restores this run's newest checkpoint, if there is one. */
     Optional<RunState> resume() throws IOException {
+        newest = null;
         if (store == null) {
             return Optional.empty();
         }
-        long[] newest = {NONE};
-        together.run(() -> {
-            store.await();
-            if (together.isFirst()) {
-                store.lock();
-                newest[0] = store.latest().map(CheckpointStore::step).orElse(NONE);
-            }
+        agreement.run(store::await);
+        long step = agreement.askFirst(() -> {
+            store.lock();
+            return store.latest().map(CheckpointStore::step).orElse(NONE);
         });
-        long step = together.ofFirst(newest[0]);
-        Optional<RunState> state = step == NONE ? Optional.empty() : Optional.of(read(store.path(step)));
-        own = true; // what was refused is another run's
-        return state;
+        newest = step == NONE ? null : read(store.path(step));
+        own = true; // checkpoints that were refused stay another run's
+        return Optional.ofNullable(newest);
     }
 
-    /** Reads the newest of another run, or one by its own folder. */
+    /** Restores the newest checkpoint of another run, or a checkpoint by its own directory. */
     RunState restore(Path other) throws IOException {
-        long[] newest = {NONE};
-        together.run(() -> {
-            if (together.isFirst()) {
-                Path found = CheckpointStore.find(other);
-                newest[0] = found.equals(other) ? NONE : CheckpointStore.step(found);
-            }
+        long step = agreement.askFirst(() -> {
+            Path found = CheckpointStore.find(other);
+            return found.equals(other) ? NONE : CheckpointStore.step(found);
         });
-        long step = together.ofFirst(newest[0]);
         return read(step == NONE ? other : new CheckpointStore(other, 1).path(step));
     }
 
-    /** Reads one over the model, the optimizer's state and the data's position. */
+    /** Reads a checkpoint over the model, the optimizer's state and the data's position. */
     private RunState read(Path checkpoint) throws IOException {
         RunState[] state = new RunState[1];
-        together.run(() -> state[0] = RunState.read(checkpoint, options, engine, dataShape(), optimizer.tensors()));
+        agreement.run(() -> state[0] = RunState.read(checkpoint, options, engine, dataShape(), optimizer.tensors()));
         batches.seek(state[0].position());
         return state[0];
     }
 
-    /** Whether one is to be written after this step. */
+    /** Returns whether to save after this step. */
     boolean due(long step) {
         return store != null && step % options.checkpointSteps == 0;
     }
 
-    /** Copies the state; it is written while training continues. @param evaluated {@link RunState#evaluated} */
+    /**
+     * Copies the state, unless the newest checkpoint holds it already; the copy is written while training continues.
+     *
+     * @param evaluated {@link RunState#evaluated}
+     */
     void save(long step, double tokens, List<String> evaluated) throws IOException {
-        if (store != null) {
-            await();
-            together.run(() -> {
-                try (var scope = Scope.open()) {
-                    store.save(
-                            step,
-                            RunState.of(step, tokens, batches.position(), dataShape(), evaluated)
-                                    .contents(options.model, engine, options.data.tokenizer(), optimizer.tensors()));
-                }
-            });
+        if (store == null
+                || newest != null && newest.step() == step && newest.evaluated().equals(evaluated)) {
+            return;
         }
+        await();
+        agreement.run(() -> {
+            try (var scope = Scope.open()) {
+                newest = RunState.of(step, tokens, batches.position(), dataShape(), evaluated);
+                store.save(step, newest.contents(options.model, engine, options.data.tokenizer(), optimizer.tensors()));
+            }
+        });
     }
 
-    /** How the last save is doing, to be summed over the ranks: 1 if this one has written its own, 1 if it has failed. */
-    float[] progress() {
+    /** Returns the progress of this rank's last save, to be summed over the ranks. */
+    Progress progress() {
         try {
-            return new float[] {store != null && store.isWritten() ? 1 : 0, 0};
+            return new Progress(store != null && store.isWritten(), false);
         } catch (IOException e) {
             failure = e;
-            return new float[] {0, 1};
+            return new Progress(false, true);
         }
     }
 
-    /** Hears the sums of {@link #progress}. @throws IOException what the save has failed with on some rank */
-    void hear(float written, float failed) throws IOException {
+    /** Completes the checkpoint once all ranks have written their part, and throws if some rank has failed. */
+    void commitIfWritten(float written, float failed) throws IOException {
         if (failed > 0) {
+            throwFailure();
+            throw new IOException("A checkpoint could not be written by another rank, whose own message says why; "
+                    + "earlier checkpoints are kept");
+        }
+        if (store != null && written == engine.ranks().world()) {
+            store.commit();
+        }
+    }
+
+    private void throwFailure() throws IOException {
+        if (failure != null) {
             IOException mine = failure;
             failure = null;
-            throw mine != null
-                    ? mine
-                    : new IOException("A checkpoint could not be written by another rank, whose own message says why; "
-                            + "those before it stay");
-        }
-        if (store != null && written == together.world()) {
-            store.commit();
+            throw mine;
         }
     }
 
-    /** Waits for the last save of all ranks. @throws IOException what it failed with */
+    /** Waits for the last save of all ranks, and throws if it has failed. */
     void await() throws IOException {
         if (store != null) {
-            together.run(store::awaitWritten);
+            agreement.run(store::awaitWritten);
             store.commit();
-            together.run(store::await);
+            agreement.run(store::await);
         }
     }
 
-    /** Waits for this rank alone, when the others may be gone: what all have not written by now is given up. */
-    void awaitAlone() throws IOException {
-        if (failure != null) {
-            IOException untold = failure;
-            failure = null;
-            throw untold;
-        }
-        if (store != null) {
-            store.await();
+    /**
+     * Waits for the last save after a run has failed, since the run is resumed from it. Unless the failure is one of all ranks,
+     * the others may be gone: a checkpoint that some have not written by now is given up.
+     */
+    void awaitAfter(Throwable runFailure) {
+        try {
+            if (runFailure instanceof DivergedException) { // on all ranks
+                await();
+            } else {
+                throwFailure();
+                if (store != null) {
+                    store.await();
+                }
+            }
+        } catch (IOException | CollectiveException e) {
+            runFailure.addSuppressed(e);
         }
     }
 
-    /** Reads documents of the corpus, so it is asked for once a run. */
+    /** Describes the data. Reads documents of the corpus, so it is done once. */
     private RunState.DataShape dataShape() throws IOException {
         if (dataShape == null) {
             dataShape = RunState.DataShape.of(options.data);

@@ -1,6 +1,6 @@
 package org.nanodo.train;
 
-/** A loss or gradient was infinite or not a number. The step was not applied. */
+/** Thrown when a loss or gradient was infinite or not a number. The step was not applied. */
 public final class DivergedException extends RuntimeException {
     private static final long serialVersionUID = 1;
 
@@ -12,7 +12,7 @@ public final class DivergedException extends RuntimeException {
         this.step = step;
     }
 
-    /** The step that failed; the parameters are those after the one before. */
+    /** Returns the step that failed. The parameters are those after the step before it. */
     public long step() {
         return step;
     }

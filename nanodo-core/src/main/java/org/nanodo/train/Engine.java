@@ -8,41 +8,41 @@ import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 
 /**
- * Computes a model's loss and gradients. It walks the blocks itself, forward and backward, so that it decides what is
- * kept, recomputed or freed between them, while the model knows nothing of it.
+ * Computes a model's loss and gradients. The engine runs the model's blocks forward and backward itself, so that it decides what
+ * is kept, recomputed or freed in between; the model need not know.
  */
 public interface Engine {
-    /** Makes the engine of a model. */
+    /** Creates the engine of a model. */
     @FunctionalInterface
     interface Factory {
         Engine of(LanguageModel model);
     }
 
-    /** The ranks that share each batch; all but this one's methods are called by all of them together. */
+    /** Returns the ranks that share each batch. All of them call every other method together. */
     default Collectives ranks() {
         return Collectives.single();
     }
 
-    /** Announces a step of so many batches, whose gradients add up. */
-    default void begin(int batches) {}
+    /** Announces a step of this number of micro-batches, whose gradients add up. */
+    default void begin(int microBatches) {}
 
     /**
-     * Adds the gradients of the batch's summed loss to those that are there.
+     * Adds the gradients of the batch's summed loss to the parameters' gradients.
      *
      * @return the loss summed over this rank's tokens, one float32 on the device
      */
     Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock);
 
-    /** Cross-entropy in nats at every position, in the order of the batch. Waits for the device. */
+    /** Returns the cross-entropy in nats at every position, in the order of the batch. Waits for the device. */
     float[] tokenLosses(Batch batch);
 
     /**
-     * What this rank's optimizer updates and its checkpoint holds: every parameter of the model, in the same order on all ranks.
-     * A rank that has none of a parameter's elements has an empty slice of it.
+     * Returns the parameters that this rank's optimizer updates and its checkpoint holds: this rank's slice, which may be empty,
+     * of every parameter of the model, in the same order on all ranks.
      */
     List<Parameter> parameters();
 
-    /** L2 norm of all gradients of all ranks together, one float32 on the device. */
+    /** Returns the L2 norm of all gradients of all ranks together, one float32 on the device. */
     Tensor globalNorm();
 
     void clearGradients();

@@ -8,8 +8,8 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * What training makes small, summed over tokens. It is called with one chunk of a batch after another, and the sums are
- * divided by the weight of all tokens of the step: so neither chunks, micro-batches nor ranks change the result.
+ * The function that training minimises, summed over tokens. It is called for one chunk of a batch after another, and the sums
+ * are divided by the weight of all tokens of the step, so that chunks, micro-batches and ranks do not change the result.
  */
 @FunctionalInterface
 public interface Loss {
@@ -17,28 +17,32 @@ public interface Loss {
     String CROSS_ENTROPY = "cross_entropy";
 
     /**
-     * The weighted sum of the tokens' losses, as one number to take the gradient of.
+     * Returns the weighted sum of the tokens' losses, one number that has a gradient.
      *
      * @param logits_TxV float32
      * @param targets_T int64 ids
-     * @param weights_T float32; zero for padding
+     * @param weights_T float32, zero for padding
      */
     Tensor sum(Tensor logits_TxV, Tensor targets_T, Tensor weights_T);
 
     /**
-     * A loss that a config can choose by its name. Those that a jar lists in {@code
-     * META-INF/services/org.nanodo.train.Loss$Named} are found: a public class with a constructor without parameters.
+     * A loss that a config can select by name. It is a public class with a constructor without parameters, which its jar lists in
+     * {@code META-INF/services/org.nanodo.train.Loss$Named}.
      */
     interface Named extends Loss {
         String name();
     }
 
-    /** A model with a loss of its own, which it is trained with where no other is asked for. */
+    /** A model with a loss of its own, which is the default for training it. */
     interface OfModel {
         Loss loss();
     }
 
-    /** @throws IllegalArgumentException if there is none of that name, {@code cross_entropy} or one that was found */
+    /**
+     * Returns {@code cross_entropy} or the {@link Named} loss of this name.
+     *
+     * @throws IllegalArgumentException if there is no loss of this name
+     */
     static Loss named(String name) {
         var names = new TreeSet<>(Set.of(CROSS_ENTROPY));
         for (Named loss : ServiceLoader.load(Named.class)) {
@@ -54,12 +58,20 @@ public interface Loss {
                 "There is no loss \"" + name + "\", but " + String.join(", ", names) + ": is its jar missing?");
     }
 
-    /** Negative log-likelihood of the targets, in nats. */
+    /** Returns the negative log-likelihood of the targets, in nats. */
     static Loss crossEntropy() {
         return new CrossEntropy();
     }
 
-    /** Cross-entropy a token, in nats. */
+    /** The negative log-likelihood of the targets, in nats. */
+    record CrossEntropy() implements Loss {
+        @Override
+        public Tensor sum(Tensor logits_TxV, Tensor targets_T, Tensor weights_T) {
+            return tokenCrossEntropy(logits_TxV, targets_T).mul(weights_T).sum();
+        }
+    }
+
+    /** Returns the cross-entropy of each token, in nats. */
     static Tensor tokenCrossEntropy(Tensor logits_TxV, Tensor targets_T) {
         int noReduction = 0;
         int ignoreNothing = -100;

@@ -1,11 +1,11 @@
 package org.nanodo.train;
 
 /**
- * Brings a model's parameters where a walk over it needs them, and takes them away again, unit by unit. A unit is a block, by
- * its number, or {@link #ROOT}: all that is in no block, thus embeddings, last normalisation and head.
+ * Makes the parameters of one unit of a model available to a {@link BlockWalk} while it needs them. A unit is a block, given by
+ * its index, or {@link #ROOT}: the parameters outside of blocks, which are embeddings, last normalisation and head.
  *
- * <p>Forward, a walk enters the root and then enters and leaves each block. Without a backward pass it leaves the root then.
- * Otherwise it enters the root backward, for the head and the loss, enters and leaves each block from the last to the
+ * <p>A walk enters the root forward, then enters and leaves each block forward. Without a backward pass it then leaves the root.
+ * Otherwise it enters the root backward, for the head and the loss, enters and leaves each block backward, from the last to the
  * first, and leaves the root backward.
  */
 public interface Residency {
@@ -16,7 +16,7 @@ public interface Residency {
         BACKWARD
     }
 
-    /** All parameters are there all the time. */
+    /** All parameters are available all the time. */
     Residency ALWAYS = new Residency() {
         @Override
         public void enter(int unit, Pass pass) {}
@@ -25,9 +25,9 @@ public interface Residency {
         public void leave(int unit, Pass pass) {}
     };
 
-    /** Returns when the unit's parameters can be used. */
+    /** Makes the unit's parameters available and returns when they can be used. */
     void enter(int unit, Pass pass);
 
-    /** The pass needs them no more. Leaving backward, their gradients are complete. */
+    /** Ends the use of the unit's parameters by this pass. After the backward pass their gradients are complete. */
     void leave(int unit, Pass pass);
 }

@@ -27,15 +27,15 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A checkpoint's directory: model, tokenizer, the {@link TensorSet} {@code optimizer} with the moments, and this record as
- * {@code run.json}. Random numbers have no state: each step seeds them anew.
+ * The state of a run in a checkpoint's directory, as {@code run.json} beside model, tokenizer and the {@link TensorSet}
+ * {@code optimizer} with the moments. Random numbers have no state, since each step seeds them.
  *
- * @param step updates made
- * @param tokens targets learnt from
- * @param position where the data goes on
- * @param data what the position counts in
- * @param library version of this library that wrote it
- * @param evaluated names of the sets whose evaluation at this step was told before the checkpoint was written; null for none
+ * @param step number of updates made
+ * @param tokens number of targets trained on
+ * @param position where the data resumes
+ * @param data describes the data that the position refers to
+ * @param library version of this library that wrote the checkpoint
+ * @param evaluated names of the sets whose evaluation at this step was reported before the checkpoint was written; null for none
  */
 record RunState(long step, double tokens, Position position, DataShape data, String library, List<String> evaluated) {
     private static final Logger log = LoggerFactory.getLogger(RunState.class);
@@ -46,16 +46,16 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
     RunState {
         if (step < 0 || !(tokens >= 0) || position == null || data == null) {
             throw new IllegalArgumentException(
-                    "A run's state has a step and tokens that are not negative, a position and data");
+                    "The state of a run must have a step and tokens that are not negative, a position and data");
         }
         evaluated = evaluated == null ? List.of() : List.copyOf(evaluated);
     }
 
     /**
-     * All that a data position depends on.
+     * Everything that a position in the data depends on.
      *
-     * @param documentOrder {@link PackedDataset#documentOrder}; null, too, in checkpoints from before there was a buffer
-     * @param files null of a checkpoint from before they were kept
+     * @param documentOrder {@link PackedDataset#documentOrder}; also null in checkpoints that are older than the shuffle buffer
+     * @param files null in older checkpoints, which do not hold them
      */
     record DataShape(
             String fingerprint,
@@ -88,8 +88,8 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         String differences(DataShape now) {
             var all = new ArrayList<String>();
             add(all, "the corpus", fingerprint, now.fingerprint);
-            add(all, "tokens a row", length, now.length);
-            add(all, "rows a batch", batch, now.batch);
+            add(all, "tokens per row", length, now.length);
+            add(all, "rows per batch", batch, now.batch);
             add(all, "epochs", passes(epochs), passes(now.epochs));
             add(all, "shuffled", shuffles, now.shuffles);
             add(all, "seed", seed, now.seed);
@@ -104,7 +104,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             }
         }
 
-        /** Where only one of two orders has a name, the other is of a version that had no others. */
+        /** Describes an order; one without a name is that of an earlier version, which had no other. */
         private static String order(String name) {
             return name == null ? "blocks of 16 MiB, of an earlier version" : name;
         }
@@ -127,7 +127,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         }
     }
 
-    /** What the engine's rank writes of a checkpoint. */
+    /** Returns this rank's part of a checkpoint. */
     Contents contents(LanguageModel model, Engine engine, Tokenizer tokenizer, Map<String, Slice> optimizer) {
         var contents = new Contents(engine.ranks().rank(), engine.ranks().world());
         return ModelFiles.add(contents, model, engine.parameters(), tokenizer)
@@ -135,7 +135,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                 .tensors(OPTIMIZER, optimizer);
     }
 
-    /** Reads a checkpoint, or what the engine's rank needs of it, over the run's model and an optimizer's state. */
+    /** Reads this rank's part of a checkpoint over the run's model and its optimizer's state. */
     static RunState read(
             Path directory, TrainerBuilder run, Engine engine, DataShape data, Map<String, Slice> optimizer)
             throws IOException {
@@ -155,7 +155,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
         }
         if (!state.data.differences(data).isEmpty()) {
             throw new IllegalArgumentException(directory + " was trained on other data: " + state.data.differences(data)
-                    + ". Choose another folder, or to go on from its parameters alone, use LanguageModel.load");
+                    + ". Choose another directory, or use LanguageModel.load to continue from its parameters alone");
         }
         String changed = state.data.changedFile(data, engine.ranks().rank() == 0);
         if (changed != null && !run.allowChangedData) {
@@ -168,7 +168,7 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
             log.warn("{} was trained on data that has changed or been copied since: {}", directory, changed);
         }
         if (!tokenizer.matches(ModelFiles.tokenizerSpec(directory))) {
-            throw new IllegalArgumentException(directory + " was trained with another tokenizer than this run's");
+            throw new IllegalArgumentException(directory + " was trained with another tokenizer than that of this run");
         }
         ModelFiles.checkSizes(model, directory);
         try (var tensors = TensorSet.open(directory, OPTIMIZER);

@@ -6,8 +6,8 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Splits the time of a step among its phases, as the host sees it: on a device that works by itself, the phase that waits
- * gets the time. Each lap costs some 30 ns.
+ * Splits the time of a step among its phases, as the host sees it: on an asynchronous device, the time counts for the phase that
+ * waits. Each lap costs about 30 ns.
  */
 public final class StepClock {
     public enum Phase {
@@ -21,19 +21,19 @@ public final class StepClock {
     private final Map<Phase, Long> nanos = new EnumMap<>(Phase.class);
     private long last = System.nanoTime();
 
-    /** Counts the time since the last call as part of no phase. */
+    /** Starts a lap, without counting the time since the last one for any phase. */
     public void skip() {
         last = System.nanoTime();
     }
 
-    /** Counts the time since the last call as part of this phase. */
+    /** Counts the time since the last lap for this phase and starts the next. */
     public void lap(Phase phase) {
         long now = System.nanoTime();
         nanos.merge(phase, now - last, Long::sum);
         last = now;
     }
 
-    /** Seconds of each phase since the last call, by names such as {@code seconds/forward}. */
+    /** Returns the seconds of each phase since the last call, by names such as {@code seconds/forward}. */
     Map<String, Double> read() {
         var seconds = new LinkedHashMap<String, Double>();
         nanos.forEach((phase, value) -> seconds.put("seconds/" + phase.name().toLowerCase(Locale.ROOT), value / 1e9));

@@ -8,39 +8,35 @@ import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 
-/** What is told of each training step, by NanoDO's names. */
+/** The metrics of each training step, by NanoDO's names. */
 final class StepMetrics {
     private final LanguageModel model;
     private final PackedDataset data;
     private final long steps;
-    private final double peakFlops;
-    private final InternalMetrics internals;
+    private final double peakFlops; // of all ranks together; NaN if unknown
     private final long start = System.nanoTime();
     private double tokensSeen;
 
-    /** @param peakFlops of all ranks together, a second; NaN if nobody has said */
-    StepMetrics(TrainerBuilder options, double peakFlops, InternalMetrics internals) {
+    StepMetrics(TrainerBuilder options, int world) {
         model = options.model;
         data = options.data;
         steps = options.steps;
-        this.peakFlops = peakFlops;
-        this.internals = internals;
+        peakFlops = options.peakFlops * world;
     }
 
-    /** Targets learnt from since the run's beginning. */
+    /** Returns the number of targets trained on since the run's beginning. */
     double tokensSeen() {
         return tokensSeen;
     }
 
-    /** Goes on from there. */
-    void tokensSeen(double tokens) {
-        tokensSeen = tokens;
+    void resumeFrom(double tokensSeen) {
+        this.tokensSeen = tokensSeen;
     }
 
-    /** @param sums of the step, over all ranks */
+    /** Computes the metrics of a step, whose tokens it counts. */
     Metrics of(TrainStep.Started step, TrainStep.Sums sums) {
         double tokens = sums.weight();
-        double norm = sums.norm() / tokens; // of the gradient of the mean
+        double norm = sums.norm() / tokens; // of the mean loss's gradient
         var values = new LinkedHashMap<String, Double>();
         values.put("train_loss", sums.loss() / tokens);
         values.put("log_perplexity", sums.crossEntropy() / tokens);
@@ -66,7 +62,7 @@ final class StepMetrics {
             countParameters(values);
         }
         if (step.internal() != null) {
-            internals.read(step.internal(), tokens, step.learningRate()).forEach(values::putIfAbsent);
+            step.internal().read(tokens).forEach(values::putIfAbsent);
         }
         return new Metrics(step.step(), values);
     }
@@ -74,7 +70,7 @@ final class StepMetrics {
     private void countParameters(Map<String, Double> values) {
         var inBlocks = new HashSet<Parameter>();
         model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
-        boolean hasHead = model.outEmbed().name().contains("head"); // as the original tells; otherwise it is tied
+        boolean hasHead = model.outEmbed().name().contains("head"); // NanoDO's test; otherwise it is tied
         double all = model.parameterCount();
         double head = hasHead ? model.outEmbed().numel() : 0;
         double embedding = -head;

@@ -16,22 +16,43 @@ import org.nanodo.runtime.Tensors;
 import org.nanodo.train.StepClock.Phase;
 
 /**
- * One step of training: loss and gradients of each micro-batch, their sums over the ranks, norm and clipping, the update.
- * All of it is only started on the device. Its numbers are read a step later, so that nothing waits.
+ * One step of training: batch, loss and gradients, their sums over the ranks, norm and clipping, update. The step is only
+ * started on the device; its numbers are read one step later, so that nothing waits for them.
  */
 final class TrainStep implements AutoCloseable {
     /**
-     * A step under way, of which some numbers are still on the device.
+     * The numbers of a step, summed over all ranks, in the order in which they lie on the device.
      *
-     * @param step counts from 1
-     * @param internal of {@link InternalMetrics}, or null
+     * @param loss loss of all targets
+     * @param crossEntropy cross-entropy of all targets
+     * @param weight number of targets
+     * @param stopping number of ranks that were told to stop
+     * @param written number of ranks that have written their part of the last checkpoint
+     * @param failed number of ranks that could not write it
+     * @param norm norm of the gradient of the summed loss
      */
-    record Started(long step, double learningRate, Map<String, Double> seconds, Tensor sums_7, Tensor internal)
+    record Sums(
+            double loss, double crossEntropy, double weight, float stopping, float written, float failed, double norm) {
+        private static final int LOSS = 0;
+        private static final int WEIGHT = 2;
+
+        private static Sums read(Tensor sums_7) {
+            float[] s = Tensors.toFloats(sums_7);
+            return new Sums(s[LOSS], s[1], s[WEIGHT], s[3], s[4], s[5], s[6]);
+        }
+    }
+
+    /** A step that was started on the device. Its number counts from 1; internal is null if it has no internal metrics. */
+    record Started(
+            long step,
+            double learningRate,
+            Map<String, Double> seconds,
+            Tensor sums_7,
+            InternalMetrics.Measured internal)
             implements AutoCloseable {
-        /** Waits for the device. */
+        /** Waits for the device and returns the step's numbers. */
         Sums read() {
-            float[] sums = Tensors.toFloats(sums_7);
-            return new Sums(sums[0], sums[1], sums[2], sums[3], sums[4], sums[5], sums[6]);
+            return Sums.read(sums_7);
         }
 
         @Override
@@ -43,26 +64,6 @@ final class TrainStep implements AutoCloseable {
         }
     }
 
-    /**
-     * What the ranks add up in a step.
-     *
-     * @param loss of all targets
-     * @param crossEntropy of all targets
-     * @param weight how many targets there are
-     * @param stopping ranks that want to stop
-     * @param written ranks that have written their part of the last checkpoint
-     * @param failed ranks that could not
-     * @param norm of the gradient of the summed loss
-     */
-    record Sums(
-            double loss,
-            double crossEntropy,
-            double weight,
-            float stopping,
-            float written,
-            float failed,
-            double norm) {}
-
     private final TrainerBuilder options;
     private final LanguageModel model;
     private final Engine engine;
@@ -70,70 +71,81 @@ final class TrainStep implements AutoCloseable {
     private final Optimizer.State optimizer;
     private final InternalMetrics internals;
     private final StepClock clock;
-    private final MeasuredLoss loss;
-    private final Tensor broken; // 1 once a loss or gradient was not finite: no update happens from then on
+    private final Tensor crossEntropy_1; // of this rank's targets in this step
+    private final Tensor
+            diverged; // 1 from the first loss or gradient on that is not finite: nothing is updated any more
 
-    TrainStep(
-            TrainerBuilder options,
-            Engine engine,
-            Optimizer.State optimizer,
-            InternalMetrics internals,
-            StepClock clock) {
+    TrainStep(TrainerBuilder options, Engine engine, Optimizer.State optimizer, StepClock clock) {
         this.options = options;
         this.model = options.model;
         this.engine = engine;
         this.ranks = engine.ranks();
         this.optimizer = optimizer;
-        this.internals = internals;
         this.clock = clock;
-        loss = new MeasuredLoss(options.loss, model.device());
-        broken = Tensors.zeros(model.device());
+        internals = new InternalMetrics(model, engine, options.internalSteps);
+        crossEntropy_1 = Scope.keep(Tensors.zeros(model.device(), 1));
+        diverged = Scope.keep(Tensors.zeros(model.device()));
     }
 
-    /** Updates again, after a step that was not finite, from parameters that were read back. */
-    void mend() {
-        Tensors.fill(broken, 0);
+    /** Allows updates again, after the parameters were restored from a checkpoint. */
+    void recover() {
+        Tensors.fill(diverged, 0);
     }
 
     /**
-     * @param step updates made before
-     * @param stopping whether this rank wants to stop
-     * @param save how this rank's last save is doing: {@link Checkpoints#progress}
+     * Starts a step.
+     *
+     * @param step number of updates made so far
+     * @param stopping whether this rank was told to stop
+     * @param save progress of this rank's last save
      */
-    Started start(Batch batch, long step, boolean stopping, float[] save) {
+    Started start(Batch batch, long step, boolean stopping, Checkpoints.Progress save) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             checkIds(batch);
-            float[] mine = {(float) batch.weight(), stopping ? 1 : 0, save[0], save[1]};
-            Tensor mine_4 = Tensors.floats(model.device(), mine, 4);
-            Tensor sum = lossAndGradients(batch, step);
-            Tensor sums_6 = torch.cat(new TensorVector(sum.view(1), loss.crossEntropy_1(), mine_4), 0);
+            float[] mine = {(float) batch.weight(), stopping ? 1 : 0, save.written() ? 1 : 0, save.failed() ? 1 : 0};
+            Tensor mine_4 = Tensors.floats(model.device(), mine, 4); // now: a copy waits for a device that is busy
+
+            Tensor loss = lossAndGradients(batch, step);
+            Tensor sums_6 = torch.cat(new TensorVector(loss.view(1), crossEntropy_1, mine_4), 0);
             ranks.allReduce(sums_6).await();
-            Tensor weight = sums_6.select(0, 2);
-            weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
+
             Tensor norm = engine.globalNorm();
-            Tensor notFinite = torch.isfinite(norm.add(sums_6.select(0, 0))).logical_not();
-            broken.logical_or_(notFinite);
-            // Gradients are of the summed loss: dividing by the weight makes them the mean's, dividing by more clips
-            // them.
+            Tensor isFinite = torch.isfinite(norm.add(sums_6.select(0, Sums.LOSS)));
+            diverged.logical_or_(isFinite.logical_not());
+
+            // The gradient is that of the summed loss. Divided by the weight it is the mean's; divided by more it is
+            // clipped.
+            Tensor weight = sums_6.select(0, Sums.WEIGHT);
+            weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
             Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(weight);
+
             double learningRate = learningRate(step);
-            Tensor internal = update(step + 1, learningRate, gradScale);
+            InternalMetrics.Measured internal = update(step + 1, learningRate, gradScale);
+
             Tensor sums_7 = Scope.keep(torch.cat(new TensorVector(sums_6, norm.view(1)), 0));
             return new Started(step + 1, learningRate, clock.read(), sums_7, internal);
         }
     }
 
-    /** @return the loss summed over this rank's targets */
+    private void checkIds(Batch batch) {
+        for (int id : batch.inputs_BxL()) {
+            if (id < 0 || id >= model.config().V()) {
+                model.checkTokens(id);
+            }
+        }
+    }
+
+    /** Adds up the gradients of all micro-batches and returns the loss summed over this rank's targets. */
     private Tensor lossAndGradients(Batch batch, long step) {
         Tensor sum = Tensors.zeros(model.device());
         int rows = batch.B() / options.microBatches;
-        loss.reset();
+        Tensors.fill(crossEntropy_1, 0);
         engine.begin(options.microBatches);
         for (int from = 0; from < batch.B(); from += rows) {
             seedRandomNumbers(step, from / rows);
             try (var on = Grad.on()) {
-                sum = engine.lossAndGradients(batch.rows(from, from + rows), loss, clock)
+                sum = engine.lossAndGradients(batch.rows(from, from + rows), this::measuredLoss, clock)
                         .add_(sum);
             }
         }
@@ -141,8 +153,23 @@ final class TrainStep implements AutoCloseable {
     }
 
     /**
-     * Seeds LibTorch's random numbers, which a loss may draw, by the data's seed, the step, the rank and the micro-batch. A
-     * resumed run thus draws what one that never stopped would, and no checkpoint has to keep their state.
+     * Returns the loss and adds up the cross-entropy beside it, from which perplexity is computed whatever the loss is. For a
+     * loss other than cross-entropy that costs one more pass over the logits.
+     */
+    private Tensor measuredLoss(Tensor logits_TxV, Tensor targets_T, Tensor weights_T) {
+        Tensor sum = options.loss.sum(logits_TxV, targets_T, weights_T);
+        try (var off = Grad.off()) {
+            crossEntropy_1.add_(
+                    options.loss instanceof Loss.CrossEntropy
+                            ? sum.detach()
+                            : Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T));
+        }
+        return sum;
+    }
+
+    /**
+     * Seeds LibTorch's random numbers, which a loss may draw, from the data's seed, the step, the rank and the micro-batch. So a
+     * resumed run draws the same numbers as one that never stopped, and checkpoints need not hold the generator's state.
      */
     private void seedRandomNumbers(long step, long microBatch) {
         long seed = options.data.seed();
@@ -156,38 +183,31 @@ final class TrainStep implements AutoCloseable {
         double learningRate = options.schedule.at(step);
         if (!(learningRate >= 0 && learningRate < Double.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException(
-                    "The schedule gives a learning rate of " + learningRate + " at step " + step);
+                    "The schedule returns a learning rate of " + learningRate + " at step " + step);
         }
         return learningRate;
     }
 
-    /** @return the internal metrics, still on the device, or null if this step has none */
-    private Tensor update(long step, double learningRate, Tensor gradScale) {
+    /** Updates the parameters and returns the step's internal metrics, or null if it has none. */
+    private InternalMetrics.Measured update(long step, double learningRate, Tensor gradScale) {
         boolean measured = internals.due(step);
         if (measured) {
             clock.lap(Phase.OPTIMIZER);
             internals.beforeUpdate();
             clock.lap(Phase.REPORT);
         }
-        optimizer.update(step, learningRate, gradScale, broken);
+        optimizer.update(step, learningRate, gradScale, diverged);
         engine.clearGradients();
         clock.lap(Phase.OPTIMIZER);
-        Tensor internal = measured ? internals.afterUpdate() : null;
+        InternalMetrics.Measured internal = measured ? internals.afterUpdate(learningRate) : null;
         clock.lap(Phase.REPORT);
         return internal;
     }
 
-    private void checkIds(Batch batch) {
-        for (int id : batch.inputs_BxL()) {
-            if (id < 0 || id >= model.config().V()) {
-                model.checkTokens(id);
-            }
-        }
-    }
-
     @Override
     public void close() {
-        broken.close();
-        loss.close();
+        diverged.close();
+        crossEntropy_1.close();
+        internals.close();
     }
 }

@@ -15,22 +15,22 @@ import org.nanodo.files.CorruptFileException;
 import org.nanodo.metrics.MetricWriter;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
-import org.nanodo.model.ModelUse;
 import org.nanodo.optim.Optimizer;
-import org.nanodo.runtime.CollectiveException;
+import org.nanodo.runtime.Agreement;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.NativeErrors;
+import org.nanodo.runtime.ShutdownHook;
 import org.nanodo.train.StepClock.Phase;
 import org.nanodo.train.TrainStep.Started;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Trains a model: batch, loss and gradients, clip, update; and now and then an evaluation or a checkpoint.
+ * The training loop: one step after another, with evaluations and checkpoints in between. A {@link TrainStep} is one step.
  *
- * <p>Threads: while one thread resumes or runs a trainer, others may only ask for its {@link #step}, {@link #stop} it or
- * {@link #close} it; listeners are called on the thread that runs, which alone may use the model meanwhile. Trainers of
- * different models may run at the same time, but they share the processor's threads and LibTorch's random numbers.
+ * <p>Threads: while one thread resumes or runs a trainer, others may only call {@link #step}, {@link #stop} and {@link #close}.
+ * Listeners are called on the running thread, the only one that may use the model meanwhile. Trainers of different models may
+ * run at the same time, but share the processor's threads and LibTorch's random numbers.
  */
 public final class Trainer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Trainer.class);
@@ -39,203 +39,147 @@ public final class Trainer implements AutoCloseable {
     private final TrainerBuilder options;
     private final Engine engine;
     private final Collectives ranks;
+    private final Agreement agreement;
+    private final List<Evaluator> evaluators;
     private final Optimizer.State optimizer;
-    private final BatchIterator batches;
-    private final Agreement together;
-    private final Checkpoints checkpoints;
-    private final InternalMetrics internals;
+    private final StepClock clock = new StepClock();
     private final TrainStep trainStep;
     private final StepMetrics stepMetrics;
-    private final StepClock clock = new StepClock();
+    private final BatchIterator batches;
+    private final Checkpoints checkpoints;
+    private final ExclusiveUse use;
+    private final Set<String> evaluated = new TreeSet<>(); // sets whose evaluation at this step was reported
     private volatile long step;
     private volatile boolean stopping;
-    private boolean allStop; // what the ranks have agreed on
+    private boolean allStop; // whether the ranks have agreed to stop
     private boolean failed;
-    private Started pending;
-    private final Set<String> evaluated = new TreeSet<>(); // the sets whose evaluation at this step was told
-    private boolean unsaved = true; // whether a checkpoint of now would say more than the last one
-    private Thread user; // of what only one thread at a time may call
-    private boolean closed;
+    private Started pending; // the last step, until it is reported
 
     Trainer(TrainerBuilder options) {
         this.options = options;
-        this.model = options.model;
+        model = options.model;
         options.data.tokenizer().checkFits(model.config().V());
         engine = options.engine.of(model);
         ranks = engine.ranks();
-        PackedDataset mine = options.data.shard(ranks.rank(), ranks.world());
+        PackedDataset data = options.data.shard(ranks.rank(), ranks.world());
+        int rows = data.batch() / ranks.world();
         TrainerBuilder.check(
-                mine.batch() / mine.world() % options.microBatches == 0,
-                "A batch of " + mine.batch() / mine.world() + " rows does not divide into " + options.microBatches
-                        + " micro-batches");
-        options.evaluators.values().forEach(evaluator -> evaluator.data().shard(ranks.rank(), ranks.world()));
+                rows % options.microBatches == 0,
+                "A batch of " + rows + " rows does not divide into " + options.microBatches + " micro-batches");
+        evaluators = options.evaluators.values().stream()
+                .map(evaluator -> evaluator.shard(ranks.rank(), ranks.world()))
+                .toList();
         optimizer = options.optimizer.start(engine.parameters(), ranks);
-        together = new Agreement(ranks, model.device());
-        internals = new InternalMetrics(model, engine, options.internalSteps);
-        trainStep = new TrainStep(options, engine, optimizer, internals, clock);
-        stepMetrics = new StepMetrics(options, options.peakFlops * ranks.world(), internals);
-        batches = mine.iterator(); // starts threads: nothing that follows fails
-        checkpoints = new Checkpoints(options, engine, optimizer, batches, together);
+        agreement = new Agreement(ranks, model.device());
+        trainStep = new TrainStep(options, engine, optimizer, clock);
+        stepMetrics = new StepMetrics(options, ranks.world());
+        var parameters = new ArrayList<>(model.parameters());
+        parameters.addAll(engine.parameters());
+        use = new ExclusiveUse(parameters, this::free);
+        batches = data.iterator(); // starts threads: nothing that follows fails
+        checkpoints = new Checkpoints(options, engine, optimizer, batches, agreement);
     }
 
     public static TrainerBuilder of(LanguageModel model) {
         return new TrainerBuilder(model);
     }
 
-    /** Updates made so far. */
+    /** Returns the number of updates made so far. */
     public long step() {
         return step;
     }
 
     /**
-     * Goes on from the newest checkpoint that is whole, as if the run had never stopped; starts afresh where there is none.
+     * Resumes from the newest intact checkpoint, as if the run had never stopped, or starts from scratch if there is none.
      *
-     * @throws IllegalArgumentException if the checkpoint is of another model, tokenizer or dataset, or has more steps than
-     *     this run
-     * @throws IllegalStateException if another run is writing to the folder
-     * @throws CorruptFileException if there are checkpoints but none is whole
+     * @throws IllegalArgumentException if the checkpoint has another model, tokenizer or dataset, or more steps than this run
+     * @throws IllegalStateException if another run is writing to the directory
+     * @throws CorruptFileException if there are checkpoints but none is intact
      */
     public Trainer resume() throws IOException {
-        return goOnFrom(this::own);
+        return restore(Optional.empty());
     }
 
     /**
-     * As {@link #resume}, but where this run has no checkpoint yet it goes on from another's, which stays as it is.
+     * Resumes as {@link #resume}, or, if this run has no checkpoint yet, from a checkpoint of another run, which is not changed.
      *
-     * @param other the other run's folder, whose newest checkpoint is taken, or that of one checkpoint
+     * @param other the other run's directory, whose newest checkpoint is read, or that of a single checkpoint
      */
     public Trainer restoreFrom(Path other) throws IOException {
-        return goOnFrom(() -> {
-            Optional<RunState> own = own();
-            return own.isPresent() ? own : Optional.of(checkpoints.restore(other));
-        });
+        return restore(Optional.of(other));
     }
 
-    private Optional<RunState> own() throws IOException {
-        Optional<RunState> own = checkpoints.resume();
-        unsaved = own.isEmpty();
-        return own;
-    }
-
-    private interface Reading {
-        Optional<RunState> read() throws IOException;
-    }
-
-    /** One that fails may have read some of the parameters, or another rank may: no run goes on from there. */
-    private Trainer goOnFrom(Reading checkpoint) throws IOException {
-        begin();
-        try (var use = training()) {
-            boolean before = failed;
-            failed = true;
-            Optional<RunState> state = checkpoint.read();
-            failed = before && state.isEmpty();
-            if (state.isPresent()) {
-                step = state.get().step();
-                evaluated.clear();
-                evaluated.addAll(state.get().evaluated());
-                stepMetrics.tokensSeen(state.get().tokens());
-                trainStep.mend();
+    private Trainer restore(Optional<Path> other) throws IOException {
+        try (var turn = use.begin()) {
+            boolean failedBefore = failed;
+            failed = true; // if reading fails, here or on another rank, some parameters may be overwritten
+            Optional<RunState> state = checkpoints.resume();
+            if (state.isEmpty() && other.isPresent()) {
+                state = Optional.of(checkpoints.restore(other.get()));
             }
+            failed = failedBefore && state.isEmpty();
+            state.ifPresent(this::restore);
             return this;
         } catch (RuntimeException e) {
             throw NativeErrors.explain(e, "a checkpoint");
-        } finally {
-            end();
         }
     }
 
-    /** Keeps other threads from using the model, and whoever closes it from freeing it, while this thread changes it. */
-    private ModelUse training() {
-        var parameters = new ArrayList<>(model.parameters());
-        parameters.addAll(engine.parameters());
-        return ModelUse.training(parameters);
-    }
-
-    private synchronized void begin() {
-        if (closed) {
-            throw new IllegalStateException("This trainer is closed: build a new one");
-        }
-        if (user != null) {
-            throw new IllegalStateException(
-                    "This trainer is in use by the thread \"" + user.getName() + "\": wait for its end");
-        }
-        user = Thread.currentThread();
-    }
-
-    private synchronized void end() {
-        user = null;
-        if (closed) {
-            free();
-            notifyAll();
-        }
+    private void restore(RunState state) {
+        step = state.step();
+        evaluated.clear();
+        evaluated.addAll(state.evaluated());
+        stepMetrics.resumeFrom(state.tokens());
+        trainStep.recover();
     }
 
     /**
-     * Trains until the last step or the end of the data, then evaluates and writes a checkpoint, as far as these were
-     * asked for; or until {@link #stop}, which Ctrl-C and SIGTERM call too.
+     * Trains until the last step, the end of the data, or {@link #stop}, which Ctrl-C and SIGTERM call too. Then evaluates,
+     * unless it was stopped, and writes a checkpoint.
      *
-     * @throws DivergedException if a loss or gradient was not finite; parameters are those before that step
-     * @throws IllegalStateException if the folder for checkpoints is another run's, or after a run that failed
-     * @throws IOException if a checkpoint cannot be written: those before it stay
+     * @throws DivergedException if a loss or gradient was not finite; the parameters are those before that step
+     * @throws IllegalStateException if the directory for checkpoints is another run's, or after a run that failed
+     * @throws IOException if a checkpoint cannot be written; earlier ones are kept
      */
     public void run() throws IOException {
-        begin();
-        try (var use = training()) {
-            runFromHere();
+        try (var turn = use.begin()) {
+            if (failed) {
+                throw new IllegalStateException("This run has failed in the middle of a step, or could not be resumed: "
+                        + "return to its newest checkpoint with resume(), or build a new trainer");
+            }
+            checkpoints.claim();
+            failed = true; // until the loop has ended well
+            runLoop();
+            failed = false;
         } catch (RuntimeException e) {
             throw NativeErrors.explain(e, "a step of training");
-        } finally {
-            end();
         }
     }
 
-    private void runFromHere() throws IOException {
-        if (failed) {
-            throw new IllegalStateException(
-                    "This run has failed in the middle of a step, or could not be resumed: go back to its newest "
-                            + "checkpoint with resume(), or build a new trainer");
-        }
-        checkpoints.claim();
-        failed = true; // until it has gone well
+    private void runLoop() throws IOException {
         try (var onShutdown = new ShutdownHook(this::stop)) {
-            allStop = together.any(stopping);
+            allStop = agreement.any(stopping);
             loop();
-            failed = false;
         } catch (IOException | RuntimeException | Error e) {
-            awaitSave(e);
+            checkpoints.awaitAfter(e);
             throw e;
         } finally {
-            discardPending();
-            stopping = false;
-            clearGradients();
-        }
-    }
-
-    /** Of a step that failed half-way. A model that was closed meanwhile has none. */
-    private void clearGradients() {
-        try {
-            engine.clearGradients();
-        } catch (IllegalStateException e) {
-            log.warn("The gradients of the last step are not cleared: {}", e.getMessage());
-        }
-    }
-
-    /** The checkpoint that a failed run goes back to may still be on its way to the disk. */
-    private void awaitSave(Throwable failure) {
-        try {
-            if (failure instanceof DivergedException) { // on all ranks
-                checkpoints.await();
-            } else {
-                checkpoints.awaitAlone();
+            if (pending != null) {
+                pending.close();
+                pending = null;
             }
-        } catch (IOException | CollectiveException e) {
-            failure.addSuppressed(e);
+            stopping = false;
+            try {
+                engine.clearGradients(); // of a step that failed half-way
+            } catch (IllegalStateException e) { // the model was closed meanwhile
+                log.warn("The gradients of the last step are not cleared: {}", e.getMessage());
+            }
         }
     }
 
     private void loop() throws IOException {
         clock.skip();
-        evaluate(false); // the untrained model, or what a run that stopped at this step has left to do
+        evaluate(false); // the untrained model, or what a run that stopped at this step left to do
         if (step == 0 && options.checkpointAtStart) {
             save();
         }
@@ -246,34 +190,24 @@ public final class Trainer implements AutoCloseable {
             pending = trainStep.start(batch, step, stopping, checkpoints.progress());
             step++;
             evaluated.clear();
-            unsaved = true;
             report(previous);
             clock.lap(Phase.REPORT);
-            evaluate(step == options.steps); // before the checkpoint, which says what was told by then
+            evaluate(step == options.steps); // before the checkpoint, which names the sets that were reported
             if (checkpoints.due(step)) {
                 save();
             }
         }
         evaluate(true);
         save();
-        reportPending();
         checkpoints.await();
     }
 
-    /**
-     * Ends {@link #run} after the current step, with a checkpoint if there is a folder for them, but without another
-     * evaluation, which a run that resumes from there makes up for. Called while there is no run, it ends the next one before its first step. For any thread.
-     */
-    public void stop() {
-        stopping = true;
-    }
-
-    /** One rank stops at once; several when all know, which is as late as the metrics. */
+    /** Returns whether to stop: a single rank at once, several when all know, which is as late as the metrics. */
     private boolean stops() {
         return ranks.world() == 1 ? stopping : allStop;
     }
 
-    /** Reads the last step's numbers, checks that they are finite, and tells the listeners. */
+    /** Reads a step's numbers, checks that they are finite, and reports them. */
     private void report(Started done) throws IOException {
         if (done == null) {
             return;
@@ -285,8 +219,8 @@ public final class Trainer implements AutoCloseable {
                 step = done.step() - 1;
                 throw new DivergedException(done.step(), sums.loss() / sums.weight(), sums.norm() / sums.weight());
             }
-            checkpoints.hear(sums.written(), sums.failed());
-            tell(stepMetrics.of(done, sums));
+            checkpoints.commitIfWritten(sums.written(), sums.failed());
+            report(stepMetrics.of(done, sums));
         }
     }
 
@@ -296,87 +230,61 @@ public final class Trainer implements AutoCloseable {
         report(done);
     }
 
-    /** On the sets that are due at this step, or on all at the end, but for those that were told already. */
-    private void evaluate(boolean all) throws IOException {
-        if (options.evaluators.isEmpty() || stops()) {
-            return;
-        }
-        var due = options.evaluators.values().stream()
-                .filter(set -> all || set.due(step))
-                .filter(set -> !evaluated.contains(set.name()))
-                .toList();
-        if (due.isEmpty()) {
-            return;
-        }
-        reportPending();
-        if (ranks.world() > 1) {
-            checkpoints.await(); // the next step, which would tell that all have written, is far
-        }
-        var values = new LinkedHashMap<String, Double>();
-        due.forEach(evaluator -> values.putAll(evaluator.evaluate(engine, model.device(), options.evalSteps)));
-        tell(new Metrics(step, values));
-        due.forEach(set -> evaluated.add(set.name()));
-        unsaved = true;
-        clock.skip();
-    }
-
-    private void save() throws IOException {
-        reportPending(); // so that nothing that is not finite is ever saved
-        if (unsaved) {
-            checkpoints.save(step, stepMetrics.tokensSeen(), List.copyOf(evaluated));
-            unsaved = false;
-        }
-        clock.skip();
-    }
-
-    private void tell(Metrics metrics) {
+    private void report(Metrics metrics) {
         options.listeners.forEach(listener -> listener.accept(metrics));
         if (ranks.rank() == 0) {
             options.writers.forEach(writer -> writer.accept(metrics));
         }
     }
 
-    private void discardPending() {
-        if (pending != null) {
-            pending.close();
-            pending = null;
+    /** Evaluates the sets that are due, or all at the end, except those that were reported at this step already. */
+    private void evaluate(boolean all) throws IOException {
+        var due = evaluators.stream()
+                .filter(set -> all || set.due(step))
+                .filter(set -> !evaluated.contains(set.name()))
+                .toList();
+        if (due.isEmpty() || stops()) {
+            return;
         }
+        reportPending();
+        if (ranks.world() > 1) {
+            checkpoints.await(); // the next step, which would report that all have written, is far away
+        }
+        var values = new LinkedHashMap<String, Double>();
+        due.forEach(set -> values.putAll(set.evaluate(engine, agreement, options.evalSteps)));
+        report(new Metrics(step, values));
+        due.forEach(set -> evaluated.add(set.name()));
+        clock.skip();
+    }
+
+    private void save() throws IOException {
+        reportPending(); // so that no checkpoint ever holds what is not finite
+        checkpoints.save(step, stepMetrics.tokensSeen(), List.copyOf(evaluated));
+        clock.skip();
     }
 
     /**
-     * Waits for the last checkpoint, closes writers, frees the optimizer's state and stops the data thread. The model stays
-     * open. A run on another thread is stopped and waited for; called by a listener, it stops the run and takes effect at its
-     * end. Closing again does nothing.
+     * Ends {@link #run} after the current step, with a checkpoint but without a last evaluation, which a resumed run makes up
+     * for. If no run is under way, the next one ends before its first step. May be called by any thread.
+     */
+    public void stop() {
+        stopping = true;
+    }
+
+    /**
+     * Waits for the last checkpoint, closes the writers, frees the optimizer's state and stops the data thread; the model stays
+     * open. A run on another thread is stopped first; a listener's call takes effect when the run has ended. Closing again does
+     * nothing.
      */
     @Override
-    public synchronized void close() {
-        if (closed) {
-            return;
-        }
-        closed = true;
-        if (user == null) {
-            free();
-            return;
-        }
-        stop();
-        boolean interrupted = false;
-        while (user != null && user != Thread.currentThread()) {
-            try {
-                wait();
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+    public void close() {
+        use.close(this::stop);
     }
 
     private void free() {
         checkpoints.close();
         batches.close();
         optimizer.close();
-        internals.close();
         trainStep.close();
         options.writers.forEach(MetricWriter::close);
     }

@@ -14,7 +14,7 @@ import org.nanodo.optim.AdamW;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.optim.Schedule;
 
-/** Everything about a run but its model. Data and steps have to be named, in any order. */
+/** The settings of a training run. Data and steps must be set; everything else has a default. */
 public final class TrainerBuilder implements Cloneable {
     final LanguageModel model;
     List<Consumer<Metrics>> listeners = new ArrayList<>();
@@ -42,56 +42,60 @@ public final class TrainerBuilder implements Cloneable {
         this.model = model;
     }
 
+    /** Sets the training data. */
     public TrainerBuilder data(PackedDataset data) {
         this.data = data;
         return this;
     }
 
-    /** Updates to make in all, counted from the run's beginning. */
+    /** Sets the total number of updates, counted from the run's beginning. */
     public TrainerBuilder steps(long steps) {
         this.steps = steps;
         return this;
     }
 
-    /** Default: the model's own, if it is a {@link Loss.OfModel}, else {@link Loss#crossEntropy()}. */
+    /** Sets the loss. Default: the model's own, if it is a {@link Loss.OfModel}, else {@link Loss#crossEntropy()}. */
     public TrainerBuilder loss(Loss loss) {
         this.loss = loss;
         return this;
     }
 
-    /** Default: {@link AdamW#with()}. */
+    /** Sets the optimizer. Default: {@link AdamW#with()}. */
     public TrainerBuilder optimizer(Optimizer optimizer) {
         this.optimizer = optimizer;
         return this;
     }
 
-    /** Default: NanoDO's, 1.6e-4 up to 1.6e-3 over the first hundredth of the steps, down to 1.6e-4 by a cosine. */
+    /**
+     * Sets the learning rate schedule. Default: NanoDO's warmup from 1.6e-4 to 1.6e-3 over the first 1 % of the steps, then a
+     * cosine down to 1.6e-4.
+     */
     public TrainerBuilder schedule(Schedule schedule) {
         this.schedule = schedule;
         return this;
     }
 
-    /** Scales gradients down to this global norm. Default: no clipping. */
+    /** Clips gradients to this global norm. Default: no clipping. */
     public TrainerBuilder clip(double globalNorm) {
         this.clip = globalNorm;
         return this;
     }
 
-    /** Computes each batch in k equal parts, with a k-th of the activations' memory and the same result. */
+    /** Computes each batch in this number of equal parts, which need less memory for activations and give the same result. */
     public TrainerBuilder accumulate(int microBatches) {
         this.microBatches = microBatches;
         return this;
     }
 
     /**
-     * Evaluates on this dataset before the first step, every so many steps and at the end: {@code eval_loss} and so on. As in
-     * NanoDO, the rows of a curve that is compared with training are as long as the model's context.
+     * Adds an evaluation set, which is evaluated before the first step, after every {@code everySteps} steps and at the end. Its
+     * metrics are {@code eval_loss} and so on. For a curve that is compared with training, rows must be as long as in training.
      */
     public TrainerBuilder evaluate(PackedDataset validation, long everySteps) {
         return evaluate("", validation, everySteps);
     }
 
-    /** As many more as there are names, which stand before those of the metrics: {@code wiki/eval_loss}. */
+    /** Adds a named evaluation set; the name prefixes its metrics: {@code wiki/eval_loss}. */
     public TrainerBuilder evaluate(String name, PackedDataset validation, long everySteps) {
         check(
                 evaluators.put(name, new Evaluator(name, validation, everySteps)) == null,
@@ -99,33 +103,34 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Evaluates on so many batches of each set at most: NanoDO's {@code eval_steps}. Default: on all. */
+    /** Limits each evaluation to this number of batches, NanoDO's {@code eval_steps}. Default: all batches of a set. */
     public TrainerBuilder evalSteps(long batches) {
         this.evalSteps = batches;
         return this;
     }
 
     /**
-     * Measures, every so many steps, root mean square, mean and standard deviation of gradients, parameters and updates, of each
-     * parameter and of all: {@code grads/blocks.0.query/rms}, {@code updates/all/std}; 1 is NanoDO's {@code log_internal_metrics}. Costs
-     * a copy of the parameters, and time in the steps that are measured. Default: never.
+     * Measures root mean square, mean and standard deviation of gradients, parameters and updates, for each parameter and for all
+     * together, at every {@code everySteps}-th step: {@code grads/blocks.0.query/rms}, {@code updates/all/std}. Every step is
+     * NanoDO's {@code log_internal_metrics}. Costs a copy of the parameters, and time in the measured steps. Default: never.
      */
     public TrainerBuilder internalMetrics(long everySteps) {
         this.internalSteps = everySteps;
         return this;
     }
 
-    /** What one rank's device could do a second, in floating-point operations, for the metric {@code mfu}. Default: no such metric. */
+    /** Sets the peak floating-point operations per second of one rank's device, for the metric {@code mfu}. Default: no such metric. */
     public TrainerBuilder peakFlops(double flopsPerSecond) {
         this.peakFlops = flopsPerSecond;
         return this;
     }
 
-    /** A folder for checkpoints, every 2,000 steps and at the end, of which the newest three stay. */
+    /** Writes checkpoints to this directory every 2,000 steps and at the end, and keeps the newest three. */
     public TrainerBuilder checkpoints(Path workdir) {
         return checkpoints(workdir, checkpointSteps, keep);
     }
 
+    /** Writes checkpoints to this directory at every {@code everySteps}-th step and at the end. Default: no checkpoints. */
     public TrainerBuilder checkpoints(Path workdir, long everySteps, int keep) {
         this.workdir = workdir;
         this.checkpointSteps = everySteps;
@@ -133,67 +138,71 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Writes a checkpoint of the untrained model, of step 0, too. Default: not. */
+    /** Sets whether to write a checkpoint of the untrained model, too. Default: false. */
     public TrainerBuilder checkpointAtStart(boolean writes) {
         this.checkpointAtStart = writes;
         return this;
     }
 
-    /** Checkpoints of steps that this divides stay for good, besides the newest. */
+    /** Keeps the checkpoints of all multiples of this number of steps, besides the newest ones. Default: none. */
     public TrainerBuilder keepEvery(long steps) {
         this.keepEvery = steps;
         return this;
     }
 
     /**
-     * Resumes though a file of the training data has another size or time than when the checkpoint was written: a copy of the
-     * corpus, say. Default: that is an error, since a resumed run is to be the same as one that never stopped.
+     * Allows a run to resume although a file of the training data has another size or time than when the checkpoint was written,
+     * as in a copy of the corpus. Default: that is an error, since a resumed run must equal one that never stopped.
      */
     public TrainerBuilder allowChangedData(boolean allows) {
         this.allowChangedData = allows;
         return this;
     }
 
-    /** Hears every step's metrics, one step late, and every evaluation's. On every rank, with the same values. */
+    /** Adds a listener that receives every step's metrics, one step late, and every evaluation's, the same on all ranks. */
     public TrainerBuilder listen(Consumer<Metrics> listener) {
         listeners.add(listener);
         return this;
     }
 
-    /** Gets the same as those who {@link #listen}, but on rank 0 alone. The trainer closes it. */
+    /** Adds a writer that receives the same metrics as listeners, but on rank 0 only. The trainer closes it. */
     public TrainerBuilder write(MetricWriter writer) {
         writers.add(writer);
         return this;
     }
 
-    /** How loss and gradients are computed. Default: on the model's one device. */
+    /** Sets the engine, which computes loss and gradients. Default: {@link BlockWalk}, on the model's one device. */
     public TrainerBuilder engine(Engine.Factory engine) {
         this.engine = engine;
         return this;
     }
 
-    /** With an engine that is there already and stays the caller's. */
+    /** Uses an existing engine, which the caller closes. */
     public TrainerBuilder engine(Engine engine) {
         return engine(model -> engine);
     }
 
-    /** @throws IllegalArgumentException if something is missing or does not fit the model */
+    /**
+     * Creates the trainer, which does not follow later changes of this builder.
+     *
+     * @throws IllegalArgumentException if a setting is missing or does not fit the model
+     */
     public Trainer build() {
         check(data != null, "No training data: call data(PackedDataset.of(…))");
-        check(steps > 0, "steps is " + steps + ": how many updates to make has to be said");
-        check(microBatches > 0, microBatches + " micro-batches: a batch is computed in one part or more");
-        check(clip > 0, "clip is " + clip + ": a global norm is positive");
-        check(checkpointSteps > 0, "Checkpoints every " + checkpointSteps + " steps: it has to be positive");
-        check(keep > 0, "keep is " + keep + ": at least one checkpoint has to stay");
-        check(keepEvery > 0, "Keeping checkpoints every " + keepEvery + " steps: it has to be positive");
+        check(steps > 0, "steps is " + steps + ": set the number of updates");
+        check(microBatches > 0, microBatches + " micro-batches: there must be at least one");
+        check(clip > 0, "clip is " + clip + ": it must be positive");
+        check(checkpointSteps > 0, "Checkpoints every " + checkpointSteps + " steps: the number must be positive");
+        check(keep > 0, "keep is " + keep + ": at least one checkpoint must be kept");
+        check(keepEvery > 0, "Keeping checkpoints every " + keepEvery + " steps: the number must be positive");
         checkLength(data);
-        check(evalSteps > 0, "An evaluation of " + evalSteps + " batches: it has to be positive");
-        check(internalSteps > 0, "Internal metrics every " + internalSteps + " steps: it has to be positive");
-        check(!(peakFlops <= 0), "A peak of " + peakFlops + " operations a second: it has to be positive");
+        check(evalSteps > 0, "An evaluation of " + evalSteps + " batches: the number must be positive");
+        check(internalSteps > 0, "Internal metrics every " + internalSteps + " steps: the number must be positive");
+        check(!(peakFlops <= 0), "A peak of " + peakFlops + " operations per second: it must be positive");
         for (Evaluator evaluator : evaluators.values()) {
             check(
                     evaluator.everySteps() > 0,
-                    "Evaluation every " + evaluator.everySteps() + " steps: it has to be positive");
+                    "Evaluation every " + evaluator.everySteps() + " steps: the number must be positive");
             checkLength(evaluator.data());
             check(
                     data.tokenizer().matches(evaluator.data().tokenizer().spec()),
@@ -202,7 +211,7 @@ public final class TrainerBuilder implements Cloneable {
         return new Trainer(copy());
     }
 
-    /** What this says now: the trainer does not follow later changes. */
+    /** Returns a copy that has the defaults that depend on other settings. */
     private TrainerBuilder copy() {
         try {
             TrainerBuilder copy = (TrainerBuilder) super.clone();

@@ -139,7 +139,7 @@ class TrainerTest {
                 var walked = DecoderModel.create(config(false), 1);
                 var whole = DecoderModel.create(config(false), 1)) {
             Batch batch = batches.next();
-            var engine = new BlockWalk(walked, chunk);
+            var engine = new BlockWalk(walked, Residency.ALWAYS, chunk);
             Tensor loss = engine.lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
             Tensor logits_TxV = whole.forward(ids(batch.inputs_BxL(), batch)).flatten(0, 1);
             Tensor expected = Loss.crossEntropy()
@@ -492,7 +492,7 @@ class TrainerTest {
                         .build()) {
             assertThatThrownBy(trainer::resume)
                     .hasMessageContaining("other data")
-                    .hasMessageContaining("tokens a row was 24, is 20.");
+                    .hasMessageContaining("tokens per row was 24, is 20.");
         }
     }
 

@@ -1,26 +1,26 @@
-package org.nanodo.train;
+package org.nanodo.runtime;
 
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
-/** While it is open, a JVM that is told to end first stops what the thread that opened it does, and waits until it is closed. */
-final class ShutdownHook implements AutoCloseable {
+/** A hook that makes a JVM which is told to end stop the thread that opened the hook, and wait until the hook is closed. */
+public final class ShutdownHook implements AutoCloseable {
     private final CountDownLatch ended = new CountDownLatch(1);
     private final Thread runner = Thread.currentThread();
     private final Thread hook;
 
-    /** @param stop lets the runner end soon */
-    ShutdownHook(Runnable stop) {
+    /** @param stop makes the opening thread end its work soon */
+    public ShutdownHook(Runnable stop) {
         hook = new Thread(() -> stopAndWait(stop), "nanodo-shutdown");
         Runtime.getRuntime().addShutdownHook(hook);
     }
 
-    /** Unless it is the runner itself that ends the JVM. */
+    /** Waits unless the runner itself ends the JVM: it would wait for this hook in turn. */
     private void stopAndWait(Runnable stop) {
         stop.run();
         try {
             while (!ended.await(20, TimeUnit.MILLISECONDS) && runner.isAlive() && !isExiting()) {
-                // The current step goes on.
+                // The current step continues.
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
