@@ -176,7 +176,7 @@ final class BadCheckpoints {
                 "fewer steps than the checkpoint has",
                 () -> resume(checkpoint(), 1),
                 IllegalArgumentException.class,
-                "step_00000002 has made 2 steps, more than the 1 that this run is to make"));
+                "step_00000002 has made 2 steps, more than the 1 of this run"));
         cases.add(new Case(
                 "no checkpoint to keep",
                 () -> new CheckpointStore(directory, 0),

@@ -3,7 +3,7 @@ package org.nanodo.runtime;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
-/** A hook that makes a JVM which is told to end stop the thread that opened the hook, and wait until the hook is closed. */
+/** Stops the work of the thread that opened it when the JVM shuts down, and delays the shutdown until it is closed. */
 public final class ShutdownHook implements AutoCloseable {
     private final CountDownLatch ended = new CountDownLatch(1);
     private final Thread runner = Thread.currentThread();

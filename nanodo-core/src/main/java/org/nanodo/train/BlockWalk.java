@@ -23,8 +23,8 @@ import org.nanodo.train.Residency.Pass;
 import org.nanodo.train.StepClock.Phase;
 
 /**
- * The forward and backward pass over a model's blocks, each an autograd graph of its own. It is the engine for one device, and
- * the walk of engines that move parameters in and out meanwhile, as a {@link Residency} does.
+ * The forward and backward pass over a model's blocks, each of which is a separate autograd graph. It is the engine for one
+ * device; engines that move parameters in and out meanwhile pass it a {@link Residency}.
  */
 public final class BlockWalk implements Engine {
     /**
@@ -71,6 +71,7 @@ public final class BlockWalk implements Engine {
             Tensor targets_T = Tensors.ids(model.device(), batch.targets_BxL(), T);
             Tensor weights_T = Tensors.floats(model.device(), batch.weights_BxL(), T);
             Attention attention = attention(batch);
+
             residency.enter(Residency.ROOT, Pass.FORWARD);
             Tensor embedded_BxLxD = model.embed(y_BxL);
             var inputs = new ArrayList<Tensor>();
@@ -82,10 +83,11 @@ public final class BlockWalk implements Engine {
                 x_BxLxD = forward(i, x_BxLxD, attention, !remat);
                 outputs.add(x_BxLxD);
             }
-            Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
             clock.lap(Phase.FORWARD);
+
             residency.enter(Residency.ROOT, Pass.BACKWARD);
-            Tensor sum = headLossAndGradients(x_BxLxD, targets_T, weights_T, loss, gradient_BxLxD, clock);
+            HeadLoss head = headLossAndGradients(x_BxLxD, targets_T, weights_T, loss, clock);
+            Tensor gradient_BxLxD = head.gradient_BxLxD;
             for (int i = blocks.size() - 1; i >= 0; i--) {
                 residency.enter(i, Pass.BACKWARD);
                 try (var perBlock = Scope.open()) {
@@ -101,7 +103,7 @@ public final class BlockWalk implements Engine {
             backward(embedded_BxLxD, gradient_BxLxD);
             residency.leave(Residency.ROOT, Pass.BACKWARD);
             clock.lap(Phase.BACKWARD);
-            return scope.export(sum);
+            return scope.export(head.sum);
         }
     }
 
@@ -125,11 +127,15 @@ public final class BlockWalk implements Engine {
         }
     }
 
+    /** The loss summed over all tokens, and its gradient by the output of the last block. */
+    private record HeadLoss(Tensor sum, Tensor gradient_BxLxD) {}
+
     /** Runs head and loss forward and backward, chunk by chunk, so that the logits of all tokens never exist at once. */
-    private Tensor headLossAndGradients(
-            Tensor x_BxLxD, Tensor targets_T, Tensor weights_T, Loss loss, Tensor gradient_BxLxD, StepClock clock) {
+    private HeadLoss headLossAndGradients(
+            Tensor x_BxLxD, Tensor targets_T, Tensor weights_T, Loss loss, StepClock clock) {
         long T = targets_T.numel();
         Tensor x_TxD = x_BxLxD.detach().flatten(0, 1);
+        Tensor gradient_BxLxD = torch.empty_like(x_BxLxD);
         Tensor gradient_TxD = gradient_BxLxD.flatten(0, 1);
         ScalarType type = model.config().dtype().scalarType();
         Tensor embed_VxD = model.outEmbed().as(Head.dtype(model)).detach();
@@ -157,7 +163,7 @@ public final class BlockWalk implements Engine {
                 clock.lap(Phase.BACKWARD);
             }
         }
-        return sum;
+        return new HeadLoss(sum, gradient_BxLxD);
     }
 
     /** Uses the kernels without a backward pass, since the backward pass is by hand. */

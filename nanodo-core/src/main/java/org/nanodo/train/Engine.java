@@ -3,7 +3,6 @@ package org.nanodo.train;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.Batch;
-import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 
@@ -12,12 +11,6 @@ import org.nanodo.runtime.Collectives;
  * is kept, recomputed or freed in between; the model need not know.
  */
 public interface Engine {
-    /** Creates the engine of a model. */
-    @FunctionalInterface
-    interface Factory {
-        Engine of(LanguageModel model);
-    }
-
     /** Returns the ranks that share each batch. All of them call every other method together. */
     default Collectives ranks() {
         return Collectives.single();

@@ -17,17 +17,11 @@ public interface Residency {
     }
 
     /** All parameters are available all the time. */
-    Residency ALWAYS = new Residency() {
-        @Override
-        public void enter(int unit, Pass pass) {}
-
-        @Override
-        public void leave(int unit, Pass pass) {}
-    };
+    Residency ALWAYS = new Residency() {};
 
     /** Makes the unit's parameters available and returns when they can be used. */
-    void enter(int unit, Pass pass);
+    default void enter(int unit, Pass pass) {}
 
     /** Ends the use of the unit's parameters by this pass. After the backward pass their gradients are complete. */
-    void leave(int unit, Pass pass);
+    default void leave(int unit, Pass pass) {}
 }

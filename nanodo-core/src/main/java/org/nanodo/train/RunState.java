@@ -149,9 +149,8 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     "is of step " + state.step + ", which is not what its directory's name says: was it renamed?");
         }
         if (state.step > run.steps) {
-            throw new IllegalArgumentException(
-                    directory + " has made " + state.step + " steps, more than the " + run.steps
-                            + " that this run is to make: ask for at least as many, or choose an earlier checkpoint");
+            throw new IllegalArgumentException(directory + " has made " + state.step + " steps, more than the "
+                    + run.steps + " of this run: set at least as many steps, or choose an earlier checkpoint");
         }
         if (!state.data.differences(data).isEmpty()) {
             throw new IllegalArgumentException(directory + " was trained on other data: " + state.data.differences(data)

@@ -72,8 +72,7 @@ final class TrainStep implements AutoCloseable {
     private final InternalMetrics internals;
     private final StepClock clock;
     private final Tensor crossEntropy_1; // of this rank's targets in this step
-    private final Tensor
-            diverged; // 1 from the first loss or gradient on that is not finite: nothing is updated any more
+    private final Tensor diverged; // 1 once a loss or gradient was not finite: nothing is updated any more
 
     TrainStep(TrainerBuilder options, Engine engine, Optimizer.State optimizer, StepClock clock) {
         this.options = options;
@@ -114,8 +113,7 @@ final class TrainStep implements AutoCloseable {
             Tensor isFinite = torch.isfinite(norm.add(sums_6.select(0, Sums.LOSS)));
             diverged.logical_or_(isFinite.logical_not());
 
-            // The gradient is that of the summed loss. Divided by the weight it is the mean's; divided by more it is
-            // clipped.
+            // The gradient is the summed loss's. Divided by the weight it is the mean's; divided by more it is clipped.
             Tensor weight = sums_6.select(0, Sums.WEIGHT);
             weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
             Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(weight);

@@ -35,7 +35,6 @@ import org.slf4j.LoggerFactory;
 public final class Trainer implements AutoCloseable {
     private static final Logger log = LoggerFactory.getLogger(Trainer.class);
 
-    private final LanguageModel model;
     private final TrainerBuilder options;
     private final Engine engine;
     private final Collectives ranks;
@@ -57,9 +56,9 @@ public final class Trainer implements AutoCloseable {
 
     Trainer(TrainerBuilder options) {
         this.options = options;
-        model = options.model;
+        LanguageModel model = options.model;
         options.data.tokenizer().checkFits(model.config().V());
-        engine = options.engine.of(model);
+        engine = options.engine.apply(model);
         ranks = engine.ranks();
         PackedDataset data = options.data.shard(ranks.rank(), ranks.world());
         int rows = data.batch() / ranks.world();

@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.metrics.MetricWriter;
 import org.nanodo.metrics.Metrics;
@@ -21,7 +22,7 @@ public final class TrainerBuilder implements Cloneable {
     List<MetricWriter> writers = new ArrayList<>();
     Map<String, Evaluator> evaluators = new LinkedHashMap<>();
     PackedDataset data;
-    Engine.Factory engine = BlockWalk::new;
+    Function<LanguageModel, Engine> engine = BlockWalk::new;
     Loss loss;
     Optimizer optimizer = AdamW.with();
     Schedule schedule;
@@ -119,7 +120,7 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Sets the peak floating-point operations per second of one rank's device, for the metric {@code mfu}. Default: no such metric. */
+    /** Sets the peak floating-point operations per second of one rank's device. Default: unknown, without a metric {@code mfu}. */
     public TrainerBuilder peakFlops(double flopsPerSecond) {
         this.peakFlops = flopsPerSecond;
         return this;
@@ -171,8 +172,8 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Sets the engine, which computes loss and gradients. Default: {@link BlockWalk}, on the model's one device. */
-    public TrainerBuilder engine(Engine.Factory engine) {
+    /** Creates the engine, which computes loss and gradients, of the model. Default: {@link BlockWalk}, for one device. */
+    public TrainerBuilder engine(Function<LanguageModel, Engine> engine) {
         this.engine = engine;
         return this;
     }

@@ -121,6 +121,6 @@ class EvaluationResumeTest {
         run(6, 3, metrics -> {});
         assertThatThrownBy(() -> run(4, 3, metrics -> {}))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining("step_00000006 has made 6 steps, more than the 4 that this run is to make");
+                .hasMessageContaining("step_00000006 has made 6 steps, more than the 4 of this run");
     }
 }
