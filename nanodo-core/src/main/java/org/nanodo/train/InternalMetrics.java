@@ -29,7 +29,6 @@ final class InternalMetrics implements AutoCloseable {
     private final Map<String, Own> own = new LinkedHashMap<>();
     private Tensor counts_P; // elements that this rank holds of each parameter
     private Tensor zero;
-    private Tensor beforeUpdate_4xP;
 
     /**
      * This rank's slice of a parameter, if it has elements.
@@ -50,26 +49,24 @@ final class InternalMetrics implements AutoCloseable {
     }
 
     /** Measures gradients, which an optimizer may overwrite, and parameters. */
-    void beforeUpdate() {
+    Tensor beforeUpdate() {
         try (var scope = Scope.open()) {
             if (counts_P == null) {
                 allocate();
             }
-            discard(); // in case the last step has failed half-way
             Tensor gradients_2xP = sums(mine -> mine.parameter.tensor().grad());
             Tensor parameters_2xP = sums(mine -> mine.parameter.tensor());
-            beforeUpdate_4xP = Scope.keep(torch.cat(new TensorVector(gradients_2xP, parameters_2xP), 0));
             own.values().forEach(mine -> mine.difference.copy_(mine.parameter.tensor()));
+            return scope.export(torch.cat(new TensorVector(gradients_2xP, parameters_2xP), 0));
         }
     }
 
     /** Measures the update and returns all measurements, summed over the ranks. */
-    Measured afterUpdate(double learningRate) {
+    Measured afterUpdate(Tensor beforeUpdate_4xP, double learningRate) {
         try (var scope = Scope.open()) {
             own.values().forEach(mine -> mine.difference.sub_(mine.parameter.tensor()));
             Tensor counts_1xP = counts_P.view(1, -1);
             Tensor sums_7xP = torch.cat(new TensorVector(counts_1xP, beforeUpdate_4xP, sums(Own::difference)), 0);
-            discard();
             engine.ranks().allReduce(sums_7xP).await();
             return new Measured(model.parameters(), learningRate, Scope.keep(sums_7xP));
         }
@@ -155,16 +152,8 @@ final class InternalMetrics implements AutoCloseable {
         zero = Scope.keep(Tensors.zeros(model.device()));
     }
 
-    private void discard() {
-        if (beforeUpdate_4xP != null) {
-            beforeUpdate_4xP.close();
-            beforeUpdate_4xP = null;
-        }
-    }
-
     @Override
     public void close() {
-        discard();
         own.values().forEach(mine -> mine.difference.close());
         if (counts_P != null) {
             counts_P.close();

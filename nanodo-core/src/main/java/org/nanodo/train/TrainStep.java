@@ -189,15 +189,13 @@ final class TrainStep implements AutoCloseable {
     /** Updates the parameters and returns the step's internal metrics, or null if it has none. */
     private InternalMetrics.Measured update(long step, double learningRate, Tensor gradScale) {
         boolean measured = internals.due(step);
-        if (measured) {
-            clock.lap(Phase.OPTIMIZER);
-            internals.beforeUpdate();
-            clock.lap(Phase.REPORT);
-        }
+        clock.lap(Phase.OPTIMIZER);
+        Tensor before = measured ? internals.beforeUpdate() : null;
+        clock.lap(Phase.REPORT);
         optimizer.update(step, learningRate, gradScale, diverged);
         engine.clearGradients();
         clock.lap(Phase.OPTIMIZER);
-        InternalMetrics.Measured internal = measured ? internals.afterUpdate(learningRate) : null;
+        InternalMetrics.Measured internal = measured ? internals.afterUpdate(before, learningRate) : null;
         clock.lap(Phase.REPORT);
         return internal;
     }
