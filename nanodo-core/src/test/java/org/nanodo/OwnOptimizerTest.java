@@ -14,7 +14,7 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 
-/** That a rule of a user's own can be written from outside of the library, as docs/optimizers.md shows. */
+/** A user's own rule, written outside of the library's packages as docs/optimizers.md shows. */
 class OwnOptimizerTest {
     /** Gradient descent with momentum. */
     record Sgd(double momentum, ParameterGroups groups) implements GroupedOptimizer<Sgd> {

@@ -47,8 +47,8 @@ public record Adafactor(
     }
 
     /**
-     * Returns the paper's Adafactor: decay rate 0.8, no momentum, eps 1e-30, clip 1, factored from 128×128 on, relative learning
-     * rate, no weight decay.
+     * Returns Adafactor with optax's defaults: decay rate 0.8, no momentum, eps 1e-30, clip 1, factored from 128×128 on, relative
+     * learning rate, no weight decay.
      */
     public static Adafactor with() {
         return new Adafactor(0.8, 0, 1e-30, 1, true, 128, true, ParameterGroups.decaying(0));

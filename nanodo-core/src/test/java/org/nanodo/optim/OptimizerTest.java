@@ -38,7 +38,7 @@ import org.nanodo.runtime.Tensors;
 class OptimizerTest {
     private static final Adafactor ADAFACTOR = Adafactor.with().minFactored(4);
 
-    /** As of a model of D=4, H=2, Dh=3, F=7, and what each is as a matrix, in×out. */
+    /** The parameters of a model with D=4, H=2, Dh=3, F=7, and each as an in×out matrix. */
     private static final Map<String, long[]> SHAPES = new LinkedHashMap<>();
 
     private static final Map<String, int[]> MATRICES = Map.of(
@@ -89,7 +89,7 @@ class OptimizerTest {
                 .multiplier(name -> name.contains("mlp") || name.contains("norm") ? 0.5 : 1);
     }
 
-    /** Over steps whose gradients, scale and learning rate change, and some of which are skipped: the first, and a later one. */
+    /** Gradients, scale and learning rate change with the steps; the first step and a later one are skipped. */
     @ParameterizedTest
     @MethodSource("rulesAndReferences")
     void equalsItsFormula(GroupedOptimizer<?> rule, ReferenceRule reference, ReferenceRule ofOthers, double tolerance) {
@@ -158,7 +158,7 @@ class OptimizerTest {
         return result;
     }
 
-    /** In bfloat16 the products are rough, and singular values are as near to 1 as the iteration brings them. */
+    /** The bounds allow for rough products in bfloat16 and for the iteration, which does not converge to 1. */
     @Test
     void muonsUpdatesAreNearlyOrthogonal() {
         for (Dtype dtype : Dtype.values()) {
@@ -178,7 +178,7 @@ class OptimizerTest {
         }
     }
 
-    /** The statement of NanoDO's own test: a tenfold update for kernels, and for nothing else. */
+    /** As NanoDO's own test: kernels alone have a tenfold update. */
     @Test
     void multipliersAsInNanodo() {
         var config = TransformerConfig.builder()
@@ -208,14 +208,14 @@ class OptimizerTest {
         }
     }
 
-    /** NanoDO gives both rules the same two, and its Lion thus another b2 than the paper's 0.99. */
+    /** NanoDO uses the same values for both rules, so that its Lion does not have the paper's b2 of 0.99. */
     @Test
     void defaultDecaysOfMomentsAreNanodos() {
         assertThat(AdamW.with()).extracting(AdamW::b1, AdamW::b2).containsExactly(0.9, 0.98);
         assertThat(Lion.with()).extracting(Lion::b1, Lion::b2).containsExactly(0.9, 0.98);
     }
 
-    /** Its size by update at the peak is the same for any peak: NanoDO's independent_weight_decay. */
+    /** The decay per update at the peak is the same for any peak, as with NanoDO's independent_weight_decay. */
     @Test
     void decayOverThePeakIsIndependentOfIt() {
         for (double peak : new double[] {1e-3, 0.1}) {
@@ -275,11 +275,11 @@ class OptimizerTest {
     void anothersCheckpointIsRefused() throws Exception {
         List<Optimizer> rules = List.of(AdamW.with(), Lion.with(), Adafactor.with(), Muon.with());
         for (int i = 0; i < rules.size(); i++) {
-            Path folder = workdir.resolve("of" + i);
+            Path directory = workdir.resolve("of" + i);
             try (var model = DecoderModel.create(TinyRun.config(false), 1);
                     var trainer = TinyRun.builder(model, 1)
                             .optimizer(rules.get(i))
-                            .checkpoints(folder)
+                            .checkpoints(directory)
                             .build()) {
                 trainer.run();
             }
@@ -288,7 +288,7 @@ class OptimizerTest {
                     try (var model = DecoderModel.create(TinyRun.config(false), 1);
                             var trainer =
                                     TinyRun.builder(model, 1).optimizer(other).build()) {
-                        assertThatThrownBy(() -> trainer.restoreFrom(folder))
+                        assertThatThrownBy(() -> trainer.restoreFrom(directory))
                                 .as("%s of %s", other, rules.get(i))
                                 .hasMessageContaining("optimizer.safetensors: has no tensor");
                     }
@@ -297,7 +297,7 @@ class OptimizerTest {
         }
     }
 
-    /** Factored, no number of the memory belongs to a number of the parameter. */
+    /** A factored state has one number per row and column instead of one per element. */
     @Test
     void adafactorRemembersRowsAndColumns() {
         try (var state = ADAFACTOR.start(parameters())) {
@@ -356,7 +356,7 @@ class OptimizerTest {
                 .hasMessageContaining("cannot update blocks.0.norm1");
     }
 
-    /** Prints, for each rule, what 200 steps have added to the native objects and bytes alive. */
+    /** Prints for each rule by how much 200 steps increase the live native objects and bytes. */
     static final class MemoryMain {
         public static void main(String[] args) {
             var test = new OptimizerTest();
@@ -382,7 +382,7 @@ class OptimizerTest {
         }
     }
 
-    /** A parameter has 256 KiB, so one left behind at each step is 50 MiB. Java's first compiler takes a few of the same heap. */
+    /** A parameter is 256 KiB, so a leak of one per step is 50 MiB. The JVM's first compiler uses a few MiB of the same heap. */
     @Test
     @Tag("slow")
     void stepsLeaveNothingBehind() throws Exception {

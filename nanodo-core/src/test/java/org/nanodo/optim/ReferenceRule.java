@@ -5,7 +5,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Function;
 
-/** Optimizers as their papers state them, in float64 and plain Java. A rule gives what a parameter loses, without the decay. */
+/** Optimizers as in their papers, in float64 and plain Java. A rule returns the update to subtract, without weight decay. */
 interface ReferenceRule {
     /** @param matrix its rows and columns, or its length and 1 */
     double[] update(String name, int[] matrix, double[] value, double[] gradient, long step, double learningRate);
@@ -104,7 +104,7 @@ interface ReferenceRule {
         }
     }
 
-    /** Elements of an array over a number. */
+    /** Returns the elements of an array divided by a number. */
     record Divided(double[] values, double by) implements Function<Integer, Double> {
         @Override
         public Double apply(Integer i) {

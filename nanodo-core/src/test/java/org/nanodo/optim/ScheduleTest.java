@@ -54,7 +54,7 @@ class ScheduleTest {
                 .hasMessageContaining("warmup of 5 steps and a decay of 96");
     }
 
-    /** The statements of NanoDO's own test, with its numbers. */
+    /** The cases of NanoDO's own test, with its numbers. */
     @Test
     void schedulesAsInNanodo() {
         double init = 0.001;

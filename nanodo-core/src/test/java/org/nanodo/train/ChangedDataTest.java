@@ -17,7 +17,7 @@ import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.source.TextSource;
 
-/** What resuming says of a corpus that is not as it was. The edits are where no fingerprint looks: in the third section of 40. */
+/** Resuming after the corpus has changed. The edits are where the fingerprint does not look: in the third section of 40. */
 class ChangedDataTest {
     private static final FileTime THEN = FileTime.fromMillis(1_600_000_000_000L);
 
@@ -63,7 +63,7 @@ class ChangedDataTest {
         assertThat(old.data().differences(now.data())).isEmpty();
     }
 
-    /** Every rank looks at its own host's copy, whose times are not those of rank 0's. */
+    /** Every rank checks its own host's copy, whose times differ from those on rank 0. */
     @Test
     void timesOfACopyOnAnotherHostDoNotCount() throws Exception {
         RunState saved = Json.read(directory.resolve("run/step_00000002/run.json"), RunState.class);

@@ -26,7 +26,7 @@ import org.nanodo.model.ModelFiles;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.source.TextSource;
 
-/** What a run does when its checkpoints or their folder are not as they should be. */
+/** Runs whose checkpoints or directory are damaged, blocked or those of another run. */
 class CheckpointTest {
     private static final String[] FILES = {
         "config.json", "model.safetensors", "optimizer.safetensors", "run.json", "tokenizer.json", "manifest.json"
@@ -35,7 +35,7 @@ class CheckpointTest {
     @TempDir
     Path workdir;
 
-    /** Every file cut at each KiB, gone, or with a byte flipped: step 2 is resumed instead of 4, with its own numbers. */
+    /** Cuts every file at each KiB, removes it, or flips a byte: the run resumes from step 2 instead of 4, with its numbers. */
     @Test
     @Tag("slow")
     void aDamagedCheckpointIsPassedOver() throws Exception {
@@ -95,7 +95,7 @@ class CheckpointTest {
         }
     }
 
-    /** The last save of a run has nobody but the run's end to wait for it. */
+    /** Only the end of a run waits for its last save. */
     @Test
     void aDirectoryThatIsGoneBeforeTheLastSaveEndsTheRun() throws Exception {
         Path run = workdir.resolve("run");
@@ -136,7 +136,7 @@ class CheckpointTest {
         }
     }
 
-    /** Something is in the way of the save after step 4: the run ends with its error, and step 2 is still there. */
+    /** The save after step 4 is blocked: the run ends with its error and keeps step 2. */
     @Test
     void aSaveThatFailsEndsTheRunAndLeavesTheOneBefore() throws Exception {
         var steps = new ArrayList<Long>();
@@ -201,7 +201,7 @@ class CheckpointTest {
         }
     }
 
-    /** Otherwise it would go on among the other run's checkpoints, and take them for its own. */
+    /** Otherwise the run would continue among the other run's checkpoints and mistake them for its own. */
     @Test
     void aRunWhoseResumeWasRefusedDoesNotStart() throws Exception {
         try (var model = DecoderModel.create(TinyRun.config(false), 1);
@@ -221,7 +221,7 @@ class CheckpointTest {
         }
     }
 
-    /** Another model's parameters as files of the same set, and a config and tokenizer where the manifest lists none. */
+    /** Adds another model's parameters to the same tensor set, and a config and tokenizer that the manifest does not list. */
     @Test
     void filesThatTheManifestDoesNotListAreNotRead() throws Exception {
         Path checkpoint = workdir.resolve("step_00000002");
@@ -328,7 +328,7 @@ class CheckpointTest {
                 .containsExactlyInAnyOrder("lock", "step_00000004", "step_00000008", "step_00000009");
     }
 
-    /** An optimizer with other state: the model must not be half the checkpoint's. */
+    /** An optimizer with other state must not leave a model that is partly the checkpoint's. */
     @Test
     void aCheckpointOfAnotherOptimizerChangesNothing() throws Exception {
         Optimizer stateless = (parameters, ranks) -> new Optimizer.State() {

@@ -12,7 +12,7 @@ import org.nanodo.files.Json;
 import org.nanodo.source.TextSource;
 import org.nanodo.train.RunState.DataShape;
 
-/** Which checkpoints of versions that shuffled in another way are resumed. */
+/** Resuming checkpoints of versions that shuffled differently. */
 class DataOrderTest {
     @TempDir
     Path directory;
@@ -43,7 +43,7 @@ class DataOrderTest {
                 .isEqualTo("order of documents was permutation, is buffer of 7 bytes");
     }
 
-    /** Between a checkpoint as earlier versions wrote it, and now. */
+    /** Returns the differences between a checkpoint of an earlier version and now. */
     private static String differences(PackedDataset data) throws Exception {
         DataShape now = DataShape.of(data);
         String before = Json.write(now).replaceAll("\"documentOrder\" : (null|\"[^\"]*\"),", "");

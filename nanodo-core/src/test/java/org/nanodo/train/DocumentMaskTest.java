@@ -10,7 +10,7 @@ import org.nanodo.data.Batch;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.runtime.Tensors;
 
-/** Two documents in a row, of which the second does not see the first. */
+/** Two documents in one row, of which the second does not attend to the first. */
 class DocumentMaskTest {
     private static final int L = 8;
     private static final int[] DOCUMENTS = {0, 0, 0, 1, 1, 1, 1, 1};

@@ -16,7 +16,7 @@ import org.nanodo.metrics.MetricWriter;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 
-/** No evaluation is lost, and none is told twice by a run that had told it, whenever a run ends and is resumed. */
+/** Whenever a run ends and is resumed, no evaluation is lost, and none is reported twice. */
 class EvaluationResumeTest {
     private static final PackedDataset ROWS = TinyRun.DATA.shuffle(9);
 
@@ -33,7 +33,7 @@ class EvaluationResumeTest {
         }
     }
 
-    /** Resumes a run of so many steps, with a checkpoint every second one. */
+    /** Resumes a run of this number of steps, with a checkpoint every second step. */
     private void run(long steps, long evalSteps, Consumer<Metrics> listener) throws Exception {
         try (var model = DecoderModel.create(TinyRun.config(false), 1);
                 var trainer = TinyRun.builder(model, steps)
@@ -49,7 +49,7 @@ class EvaluationResumeTest {
         }
     }
 
-    /** A listener that throws is as far as the run comes, as a kill would be. */
+    /** A listener that throws ends the run as a kill does. */
     @Test
     void anEvaluationThatNobodyHeardIsMadeUpFor() throws Exception {
         for (long step : new long[] {4, 6}) {
@@ -81,7 +81,7 @@ class EvaluationResumeTest {
         assertThat(Files.getLastModifiedTime(workdir.resolve("step_00000006"))).isEqualTo(stamp);
     }
 
-    /** Its checkpoint does not say that it was evaluated, so what comes after it does, and is told once. */
+    /** The checkpoint names no evaluated set, so the resumed run evaluates and reports once. */
     @Test
     void aRunThatWasStoppedIsEvaluatedWhenItIsResumedOnce() throws Exception {
         try (var model = DecoderModel.create(TinyRun.config(false), 1);
@@ -102,7 +102,7 @@ class EvaluationResumeTest {
         assertThat(told).as("step 4 was told before").containsExactly("6 eval_loss", "6 other/eval_loss");
     }
 
-    /** Steps were asked for that a checkpoint, made half-way, already has: its directory then says what was told since. */
+    /** The run ends at the step of an existing, intermediate checkpoint, whose directory then records the last evaluation. */
     @Test
     void aCheckpointThatBecomesTheLastIsEvaluatedOnce() throws Exception {
         run(6, 1000, metrics -> {});

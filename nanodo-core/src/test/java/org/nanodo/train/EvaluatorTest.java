@@ -24,7 +24,7 @@ import org.nanodo.source.TextSource;
 import org.nanodo.tokenizer.Tokenizer;
 
 class EvaluatorTest {
-    /** Documents of one to four bytes a character, that rows of 16 cut wherever it comes. */
+    /** Documents with characters of one to four bytes, which rows of 16 tokens cut anywhere. */
     private static final String[] TEXTS = IntStream.range(0, 40)
             .mapToObj(i -> "Größe " + i + " €, 𝄞 " + "x".repeat(i % 7))
             .toArray(String[]::new);
@@ -32,7 +32,7 @@ class EvaluatorTest {
     private static final PackedDataset ROWS =
             PackedDataset.of(TextSource.of(TEXTS)).length(16).batch(4).shuffle(3);
 
-    /** Loss, its standard error and bits a byte against the model's plain log-probabilities, row by row. */
+    /** Compares loss, its standard error and bits per byte with the model's plain log-probabilities, row by row. */
     @Test
     void aSetIsMeasuredAsItsRowsAre() throws Exception {
         var all = new ArrayList<Metrics>();
@@ -85,7 +85,7 @@ class EvaluatorTest {
         }
     }
 
-    /** Two documents of three targets, b or d and EOS after BOS, and two bytes each. */
+    /** Two documents of two bytes and three targets each. */
     @Test
     void bitsAByteOfPaddedRowsAreOfTheirTargets() throws Exception {
         PackedDataset padded = PackedDataset.of(TextSource.of("ab", "cd"))
@@ -104,7 +104,7 @@ class EvaluatorTest {
 
     @Test
     void aSetWithNothingToPredictIsNamed() throws Exception {
-        // One token is BOS and EOS in one, so an empty document is a single one.
+        // BOS and EOS are the same token, so an empty document is a single token.
         PackedDataset empty = PackedDataset.of(TextSource.of(""))
                 .tokenizer(new OneSpecial())
                 .length(8)
@@ -145,7 +145,7 @@ class EvaluatorTest {
         }
     }
 
-    /** Of every target of so many batches, by one row after another. */
+    /** Returns the loss of every target in this number of batches, row by row. */
     private static double[] losses(DecoderModel model, PackedDataset data, long limit) {
         var losses = DoubleStream.builder();
         try (var batches = data.epochs(1).iterator()) {

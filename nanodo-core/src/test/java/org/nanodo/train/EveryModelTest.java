@@ -33,12 +33,12 @@ import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
-/** What holds for the default model holds for all that there are. */
+/** Laws of the default model that hold for every model. */
 class EveryModelTest {
     private static final int[] TOKENS = {3, 17, 4, 9, 49, 0, 3, 3, 21, 22, 23, 24};
 
     @TempDir
-    Path folder;
+    Path directory;
 
     private static TransformerConfig config(Dtype dtype, boolean remat) {
         return TransformerConfig.builder()
@@ -61,7 +61,7 @@ class EveryModelTest {
         return ModelFactory.named(kind).create(config, seed, Device.cpu());
     }
 
-    /** Law 2: what comes later has no influence at all, so its embedding gets a gradient of exactly zero. */
+    /** Law 2: later tokens have no influence, so their embeddings have a gradient of exactly zero. */
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void causalityIsExact(String kind) {
@@ -85,7 +85,7 @@ class EveryModelTest {
         }
     }
 
-    /** The order of two tokens before matters to a third: it would not without positions. */
+    /** The order of two tokens changes the logits of a later one, which shows that positions are used. */
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void positionsMatter(String kind) {
@@ -100,7 +100,7 @@ class EveryModelTest {
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void whatIsSavedIsLoadedByWhoeverDoesNotKnowTheModel(String kind) throws Exception {
-        Path saved = folder.resolve("model");
+        Path saved = directory.resolve("model");
         try (var model = create(kind)) {
             model.save(saved);
             try (var loaded = LanguageModel.load(saved)) {
@@ -154,7 +154,7 @@ class EveryModelTest {
         }
     }
 
-    /** Law 10 in bfloat16, whose logits have more digits than bfloat16 has, as NanoDO's do, unless they are asked not to. */
+    /** Law 10 in bfloat16: as in NanoDO, logits have more digits than bfloat16, unless the model is configured otherwise. */
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void trainingEvaluationAndInferenceHaveOneBfloat16Head(String kind) throws Exception {
@@ -200,7 +200,7 @@ class EveryModelTest {
         }
     }
 
-    /** Law 5, and the engine against autograd: k micro-batches, whose gradients add up, against one graph of the whole model. */
+    /** Law 5 and the engine: the summed gradients of k micro-batches equal autograd over one graph of the whole model. */
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void microBatchesEqualAutogradOfOneBatch(String kind) throws Exception {
@@ -242,7 +242,7 @@ class EveryModelTest {
         for (long steps : new long[] {5, 8}) {
             try (var model = create(kind, config(Dtype.FLOAT32, false), steps == 5 ? 1 : 99);
                     var trainer = options.apply(TinyRun.builder(model, steps))
-                            .checkpoints(folder)
+                            .checkpoints(directory)
                             .build()) {
                 trainer.resume().run();
                 assertThat(trainer.step()).isEqualTo(steps);
@@ -255,7 +255,7 @@ class EveryModelTest {
             if (!other.equals(kind)) {
                 try (var model = create(other);
                         var trainer = options.apply(TinyRun.builder(model, 9))
-                                .checkpoints(folder)
+                                .checkpoints(directory)
                                 .build()) {
                     assertThatThrownBy(trainer::resume)
                             .hasMessageContaining("holds a model of another config: {\"model\":\"" + kind)
@@ -316,7 +316,7 @@ class EveryModelTest {
 
     @Test
     void aFolderThatNamesNoModelIsOfTheDefaultModel() throws Exception {
-        Path saved = folder.resolve("model");
+        Path saved = directory.resolve("model");
         try (var model = create("nanodo")) {
             model.save(saved);
             Files.delete(saved.resolve("manifest.json"));
@@ -331,7 +331,7 @@ class EveryModelTest {
     @ParameterizedTest
     @ValueSource(strings = {"\"bert\"", "3"})
     void anUnknownModelIsToldWhichThereAre(String name) throws Exception {
-        Path saved = folder.resolve("model");
+        Path saved = directory.resolve("model");
         try (var model = create("nanodo")) {
             model.save(saved);
         }

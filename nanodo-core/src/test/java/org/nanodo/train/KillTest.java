@@ -18,7 +18,7 @@ import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 
-/** Law 6: a run that is killed again and again, in its saves too, ends as if it had never stopped, bit for bit. */
+/** Law 6: a run that is killed repeatedly, even while saving, ends as if it had never stopped, bit for bit. */
 @Tag("slow")
 class KillTest {
     private static final int STEPS = 400;
@@ -102,7 +102,7 @@ class KillTest {
         return TestJvm.start("-XX:TieredStopAtLevel=1", Main.class.getName(), workdir.toString());
     }
 
-    /** Reads up to so many losses; a step that ran twice has to give the same. */
+    /** Reads up to this number of losses; a step that ran twice must have the same loss. */
     private void readLines(BufferedReader output, int count) throws Exception {
         String line;
         while (count > 0 && (line = output.readLine()) != null) {
@@ -116,7 +116,7 @@ class KillTest {
         }
     }
 
-    /** Waits until the next save begins, or has come to one of its files, or is done. */
+    /** Waits until the next save has started, reached one of its files, or finished. */
     private void awaitSave(Process process, Random random) throws Exception {
         String file = FILES[random.nextInt(FILES.length)];
         while (process.isAlive()) {

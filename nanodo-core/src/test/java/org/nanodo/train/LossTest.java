@@ -17,7 +17,7 @@ import org.nanodo.model.Parameter;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
 
-/** Which loss a run has. */
+/** The loss that a run uses. */
 class LossTest {
     private static final Loss DOUBLED = (logits_TxV, targets_T, weights_T) ->
             Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T).mul(new Scalar(2));

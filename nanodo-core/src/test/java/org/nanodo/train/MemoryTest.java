@@ -15,7 +15,7 @@ import org.nanodo.runtime.Memory;
 /** Law 7: memory is flat over thousands of steps. */
 @Tag("slow")
 class MemoryTest {
-    /** Trains with much switched on and prints, early and late, resident KiB and native objects alive. */
+    /** Trains with many features switched on and prints, early and late, resident KiB and live native objects. */
     static final class Main {
         public static void main(String[] args) throws Exception {
             try (var model = DecoderModel.create(TinyRun.config(true), 1);

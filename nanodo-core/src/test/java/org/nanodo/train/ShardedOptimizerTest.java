@@ -32,14 +32,14 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 
 /**
- * Law 4 for optimizers: over slices they do what they do over whole parameters. Slices begin and end in the middle of rows, and
- * ranks have none of some parameters.
+ * Law 4 for optimizers: updates of slices equal updates of whole parameters. Slices start and end in the middle of rows, and some
+ * ranks hold no element of some parameters.
  */
 class ShardedOptimizerTest {
     private static final int STEPS = 6;
     private static final double TOLERANCE = 5e-6;
 
-    /** Each unit's parameters, one after the other, are cut into as many parts as there are ranks. */
+    /** The concatenated parameters of each unit are cut into one part per rank. */
     private static final List<Map<String, long[]>> UNITS = List.of(root(), block(0), block(1));
 
     private static final long MATRICES_IN_BLOCK = 4 * 35 + 55 + 55;
@@ -88,7 +88,7 @@ class ShardedOptimizerTest {
                 .multiplier(name -> name.contains("mlp") || name.contains("blocks.1") ? 0.5 : 1);
     }
 
-    /** What a rank has at the end, or one process alone. */
+    /** The result on a rank, or in a single process. */
     private record Outcome(Map<String, Slice> parameters, Map<String, Slice> state, List<Long> sums) {}
 
     @ParameterizedTest
@@ -122,7 +122,7 @@ class ShardedOptimizerTest {
         }
     }
 
-    /** Of each rule's two sums, the first and the second: without either, the tolerance is exceeded by far. */
+    /** Without the first or the second of a rule's two sums, the error exceeds the tolerance by far. */
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     void aSumThatIsLostShows(int lost) throws Exception {
@@ -150,7 +150,7 @@ class ShardedOptimizerTest {
         }
     }
 
-    /** Of whole matrices there are never more in memory than what one sum takes. */
+    /** No more whole matrices are in memory than those of one sum. */
     @Test
     void muonSumsOneBlocksMatricesAtATime() throws Exception {
         List<Long> sums = ThreadRanks.run(3, ranks -> train(Muon.with(), ranks, number -> false))
@@ -159,7 +159,7 @@ class ShardedOptimizerTest {
         assertThat(sums).hasSize(2 * 2 * STEPS).containsOnly(MATRICES_IN_BLOCK);
     }
 
-    /** Gradients, scale and learning rate change with the steps; the first and another are skipped and must change nothing. */
+    /** Gradients, scale and learning rate change with the steps; two steps are skipped and must change nothing. */
     private static Outcome train(Optimizer rule, ThreadRanks ranks, IntPredicate loses) {
         var random = new Random(5);
         List<Parameter> parameters = slices(ranks.rank(), ranks.world(), random);
@@ -227,7 +227,7 @@ class ShardedOptimizerTest {
         return parameters;
     }
 
-    /** The largest of all tensors: max|a − b| / max|b|, b being the same elements of the whole. */
+    /** Returns the largest max|a − b| / max|b| of all tensors, b being the same elements of the whole tensor. */
     private static double error(Map<String, Slice> slices, Map<String, Slice> wholes) {
         double worst = 0;
         for (var entry : slices.entrySet()) {

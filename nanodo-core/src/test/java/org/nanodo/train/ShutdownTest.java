@@ -13,7 +13,7 @@ import org.nanodo.TinyRun;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.model.DecoderModel;
 
-/** Ctrl-C and SIGTERM end a run after its step, with a checkpoint, from which it goes on as if it had never stopped. */
+/** Ctrl-C and SIGTERM end a run after its step with a checkpoint, from which it resumes as if it had never stopped. */
 @Tag("slow")
 class ShutdownTest {
     @TempDir
@@ -67,7 +67,7 @@ class ShutdownTest {
         }
     }
 
-    /** The hook waits for the run, and the run would wait for the hook. */
+    /** The running thread ends the JVM, which waits for the hook: the hook must not wait for the run. */
     @Test
     void exitFromAListenerDoesNotHang() throws Exception {
         Process process = TestJvm.start(Main.class.getName(), workdir.toString(), "3");

@@ -30,7 +30,7 @@ import org.nanodo.runtime.Tensors;
 class StepMetricsTest {
     private static final double RATE = 1e-2;
 
-    /** Against plain Java over all the numbers: gradients before clipping, parameters before the update. */
+    /** Compares with plain Java over all elements: gradients before clipping, parameters before the update. */
     @Test
     void internalMetricsAreThoseOfTheNumbersThemselves() throws Exception {
         var metrics = new ArrayList<Metrics>();
@@ -166,7 +166,7 @@ class StepMetricsTest {
         }
     }
 
-    /** Of the cross-entropy alone, whatever is minimised: a penalty is no part of it, whatever chunks and micro-batches do. */
+    /** Perplexity is computed from the cross-entropy alone, without a penalty in the loss, for any chunks and micro-batches. */
     @Test
     void perplexityIsOfTheCrossEntropy() throws Exception {
         var plain = new ArrayList<Metrics>();
@@ -198,7 +198,7 @@ class StepMetricsTest {
         assertThat(metrics.get(0).get("train_perplexity")).isEqualTo(1e4);
     }
 
-    /** Of an epoch whose last batch has rows with little and with no text: each micro-batch weighs as its tokens do. */
+    /** The last batch of an epoch has rows with little or no text: micro-batches are weighted by their tokens. */
     @Test
     void microBatchesGiveTheMetricsOfTheBatch() throws Exception {
         var whole = new ArrayList<Metrics>();
@@ -219,7 +219,7 @@ class StepMetricsTest {
         }
     }
 
-    /** All but times are the same: means to the size of what they are means of. */
+    /** All metrics but times are equal; the tolerance of a mean is relative to the numbers it is a mean of. */
     static void assertSame(Metrics actual, Metrics expected, double tolerance) {
         assertThat(actual.values().keySet()).isEqualTo(expected.values().keySet());
         expected.withoutSpeed().values().forEach((name, value) -> {

@@ -18,7 +18,7 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 
-/** A rank that is a thread of this process, for optimizers, which ask for sums alone. It notes the elements of each. */
+/** A rank that is a thread of this process. It supports only sums, which is all that optimizers use, and records their sizes. */
 final class ThreadRanks implements Collectives {
     private static final Handle DONE = () -> {};
 
@@ -28,7 +28,7 @@ final class ThreadRanks implements Collectives {
     private final List<Long> sums = new ArrayList<>();
     private IntPredicate loses = number -> false;
 
-    /** What each rank does. */
+    /** The work of each rank. */
     interface Action<T> {
         T run(ThreadRanks ranks) throws Exception;
     }
@@ -39,7 +39,7 @@ final class ThreadRanks implements Collectives {
         this.together = together;
     }
 
-    /** Runs all ranks to their end and returns what they have returned. */
+    /** Runs all ranks and returns their results. */
     static <T> List<T> run(int world, Action<T> action) throws Exception {
         var tensors = new Tensor[world];
         var together = new CyclicBarrier(world);
@@ -77,12 +77,12 @@ final class ThreadRanks implements Collectives {
         }
     }
 
-    /** Elements of each sum so far. */
+    /** Returns the number of elements of each sum so far. */
     List<Long> sums() {
         return sums;
     }
 
-    /** An error to plant: sums that do not take place, by their number from now on. */
+    /** Plants an error: skips sums, selected by their number from now on. */
     void loses(IntPredicate which) {
         loses = which;
         sums.clear();

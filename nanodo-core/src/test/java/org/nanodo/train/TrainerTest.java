@@ -42,7 +42,7 @@ class TrainerTest {
     @TempDir
     Path workdir;
 
-    /** Stops a run at a step or the one before: a step's metrics come late, unless a checkpoint asked for them. */
+    /** Stops a run at a step or the one before it, since a step's metrics come one step late unless a checkpoint needs them. */
     private static final class Stopper implements Consumer<Metrics> {
         private final long step;
         private Trainer trainer;
@@ -131,7 +131,7 @@ class TrainerTest {
         }
     }
 
-    /** What walking block by block, with a loss in chunks, gives is what autograd gives for the model as one graph. */
+    /** The walk block by block with a chunked loss equals autograd over the model as one graph. */
     @ParameterizedTest
     @ValueSource(ints = {7, 50, 1000})
     void theEngineEqualsPlainAutograd(int chunk) throws Exception {
@@ -194,12 +194,12 @@ class TrainerTest {
         Map<String, Tensor> expected =
                 train(config(false), 12, trainer -> options.apply(trainer).listen(m -> expectedLosses.add(line(m))));
         for (int stop = 2; stop < 12; stop++) {
-            Path folder = workdir.resolve("stop" + stop);
+            Path directory = workdir.resolve("stop" + stop);
             var losses = new ArrayList<String>();
             var stopper = new Stopper(stop);
             try (var model = DecoderModel.create(config(false), 1);
                     var trainer = options.apply(builder(model, 12))
-                            .checkpoints(folder, 3, 2)
+                            .checkpoints(directory, 3, 2)
                             .listen(m -> losses.add(line(m)))
                             .listen(stopper)
                             .build()) {
@@ -209,7 +209,7 @@ class TrainerTest {
             }
             try (var model = DecoderModel.create(config(false), 99);
                     var trainer = options.apply(builder(model, 12))
-                            .checkpoints(folder, 3, 2)
+                            .checkpoints(directory, 3, 2)
                             .listen(m -> losses.add(line(m)))
                             .build()) {
                 trainer.resume().run();
@@ -220,7 +220,7 @@ class TrainerTest {
         }
     }
 
-    /** Whatever the process has drawn before, a loss draws the same in two runs of one seed, and in one that was resumed. */
+    /** A loss draws the same random numbers in two runs of one seed and in a resumed run, whatever the process drew before. */
     @Test
     void aLossThatDrawsIsSeededByTheRunAndResumes() throws Exception {
         Loss noisy = (logits_TxV, targets_T, weights_T) ->
@@ -439,7 +439,7 @@ class TrainerTest {
         }
     }
 
-    /** The step that fails and the one already under way change nothing, and no checkpoint of them is written. */
+    /** Neither the step that fails nor the one already started changes anything or reaches a checkpoint. */
     @Test
     void whatIsNotFiniteReachesNeitherParametersNorCheckpoints() throws Exception {
         int[] calls = {0};

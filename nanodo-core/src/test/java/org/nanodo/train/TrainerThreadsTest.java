@@ -17,7 +17,7 @@ import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.tokenizer.Tokenizer;
 
-/** A trainer and its model, which other threads use or close meanwhile. */
+/** Other threads that use or close a trainer or its model during a run. */
 class TrainerThreadsTest {
     private static final Tokenizer TOKENIZER = Tokenizer.bytes();
 
@@ -31,14 +31,14 @@ class TrainerThreadsTest {
         model.close();
     }
 
-    /** What a call on another thread has thrown, or null. */
+    /** Returns what a call on another thread throws, or null. */
     private static Throwable onAnotherThread(ThrowingCallable call) throws Exception {
         var task = new FutureTask<>(() -> catchThrowable(call));
         new Thread(task).start();
         return task.get();
     }
 
-    /** A listener that does something once, at the first step's metrics. */
+    /** Returns a listener that does some work once, at the first step's metrics. */
     private static Consumer<Metrics> once(ThrowingCallable work) {
         return metrics -> {
             if (metrics.step() == 1) {
@@ -157,7 +157,7 @@ class TrainerThreadsTest {
         assertThat(model.generate(TOKENIZER, "a").maxTokens(2).text()).startsWith("a");
     }
 
-    /** Clearing the gradients of a closed model fails as well, which must not hide why the run has ended. */
+    /** Clearing the gradients of a closed model fails too, which must not hide why the run ended. */
     @Test
     void whatEndedARunIsToldThoughItsModelWasClosed() throws Exception {
         try (var mine = DecoderModel.create(TinyRun.config(false), 1);
