@@ -14,7 +14,6 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
-import org.nanodo.data.PackedDataset;
 import org.nanodo.files.Json;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
@@ -24,41 +23,29 @@ import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Natives;
 import org.nanodo.runtime.Scope;
-import org.nanodo.source.TextSource;
-import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** How fast a model trains and decodes here, against what the same run measures of the machine. */
+/** Measures how fast a model trains and decodes, relative to the speed of the machine in the same run. */
 @Command(
         name = "Benchmark",
         mixinStandardHelpOptions = true,
         showDefaultValues = true,
         description =
                 "Trains on random tokens and prints where the time goes. MFU is 6 · parameters · tokens/s over the rate of "
-                        + "a 2048 x 2048 x 2048 float32 product, measured before and after. With --decode: generates, and "
-                        + "compares the bytes of the parameters read a second with the rate of a sum over 512 MiB.")
+                        + "a 2048 x 2048 x 2048 float32 product, measured before and after. With --decode it generates, and "
+                        + "compares the bytes of parameters read per second with the rate of a sum over 512 MiB.")
 public final class Benchmark implements Callable<Integer> {
     @Mixin
-    private final ModelOptions sizes = new ModelOptions("shakespeare-char");
+    private final BenchmarkOptions options = new BenchmarkOptions("shakespeare-char", 5, 20);
 
     @Option(
             names = "--decode",
-            description =
-                    "Measure generation instead of training: of one row and the whole context, unless said otherwise.")
+            description = "Measure generation instead of training, by default of one row and the whole context.")
     private boolean decode;
 
-    @Option(names = "--warmup", description = "Steps before measuring.")
-    private int warmup = 5;
-
-    @Option(names = "--steps", description = "Steps to measure.")
-    private int steps = 20;
-
-    @Option(
-            names = "--json",
-            paramLabel = "FILE",
-            description = "Append the result as one line of JSON to a file, too.")
+    @Option(names = "--json", paramLabel = "FILE", description = "Append the result to a file as one line of JSON.")
     private Path json;
 
     public static void main(String[] args) {
@@ -67,16 +54,16 @@ public final class Benchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        TransformerConfig config = sizes.config();
+        TransformerConfig config = options.config();
         System.out.println(Natives.describe());
         var result = new LinkedHashMap<String, Object>();
-        result.put("preset", sizes.preset);
-        result.put("dtype", sizes.bf16 ? "bfloat16" : "float32");
+        result.put("preset", options.preset);
+        result.put("dtype", options.bf16 ? "bfloat16" : "float32");
         result.put("threads", Natives.threads());
         if (decode) {
-            decode(config, sizes.batch(1), sizes.length(config.L()), result);
+            decode(config, options.batch(1), options.length(config.L()), result);
         } else {
-            train(config, sizes.batch(), sizes.length(), result);
+            train(config, result);
         }
         result.put("peak_resident_mib", Memory.peakResidentBytes() >> 20);
         result.forEach((name, value) -> System.out.printf("%-22s %s%n", name, value));
@@ -88,7 +75,7 @@ public final class Benchmark implements Callable<Integer> {
         return 0;
     }
 
-    private void train(TransformerConfig config, int B, int L, Map<String, Object> result) throws IOException {
+    private void train(TransformerConfig config, Map<String, Object> result) throws IOException {
         var measured = new ArrayList<Metrics>();
         long[] alive = {0};
         double float32Peak = peak(torch.ScalarType.Float);
@@ -96,17 +83,10 @@ public final class Benchmark implements Callable<Integer> {
         long parameters;
         double flopsPerToken;
         try (var model = DecoderModel.create(config, 1);
-                var trainer = Trainer.of(model)
-                        .data(PackedDataset.of(TextSource.of(names(100)))
-                                .tokenizer(new RandomTokens(config.V()))
-                                .length(L)
-                                .batch(B)
-                                .shuffle(1))
-                        .clip(1)
-                        .steps(warmup + steps)
-                        .listen(metrics -> {
-                            if (metrics.step() > warmup) {
-                                measured.add(metrics);
+                var trainer = options.trainer(model)
+                        .listen(step -> {
+                            if (options.isMeasured(step)) {
+                                measured.add(step);
                             }
                             alive[0] = Memory.allocatedBytes();
                         })
@@ -118,14 +98,16 @@ public final class Benchmark implements Callable<Integer> {
         float32Peak = Math.max(float32Peak, peak(torch.ScalarType.Float));
         bfloat16Peak = Math.max(bfloat16Peak, peak(torch.ScalarType.BFloat16));
 
-        double seconds = median(measured, "train_ntokens", "tokens_per_sec");
-        double tokensPerSecond = B * L / seconds;
-        result.put("batch", B);
-        result.put("length", L);
+        double seconds = BenchmarkOptions.seconds(measured);
+        double tokensPerSecond = options.batch() * options.length() / seconds;
+        result.put("batch", options.batch());
+        result.put("length", options.length());
         result.put("parameters", parameters);
         result.put("step_ms", rounded(seconds * 1e3));
         for (String phase : List.of("data", "forward", "backward", "optimizer", "report")) {
-            result.put(phase + "_ms", rounded(median(measured, "seconds/" + phase, null) * 1e3));
+            result.put(
+                    phase + "_ms",
+                    rounded(BenchmarkOptions.median(measured, step -> step.get("seconds/" + phase)) * 1e3));
         }
         result.put("tokens_per_sec", rounded(tokensPerSecond));
         result.put("float32_peak_gflops", rounded(float32Peak / 1e9));
@@ -158,30 +140,25 @@ public final class Benchmark implements Callable<Integer> {
         for (int i = 0; i < tokenMillis.length; i++) {
             tokenMillis[i] = (times.get((i + 1) * B) - times.get(i * B)) / 1e6;
         }
-        double millis = median(tokenMillis);
-        double bytesPerSecond = parameters * (sizes.bf16 ? 2 : 4) / millis * 1e3;
+        double millis = BenchmarkOptions.median(tokenMillis);
+        double bytesPerSecond = parameters * (options.bf16 ? 2 : 4) / millis * 1e3;
         int window = Math.min(16, tokenMillis.length);
         result.put("batch", B);
         result.put("length", L);
         result.put("parameters", parameters);
         result.put("token_ms", rounded(millis));
-        result.put("first_tokens_ms", rounded(median(Arrays.copyOfRange(tokenMillis, 0, window))));
+        result.put("first_tokens_ms", rounded(BenchmarkOptions.median(Arrays.copyOfRange(tokenMillis, 0, window))));
         result.put(
                 "last_tokens_ms",
-                rounded(median(Arrays.copyOfRange(tokenMillis, tokenMillis.length - window, tokenMillis.length))));
+                rounded(BenchmarkOptions.median(
+                        Arrays.copyOfRange(tokenMillis, tokenMillis.length - window, tokenMillis.length))));
         result.put("tokens_per_sec", rounded(B * 1e3 / millis));
         result.put("parameter_gbytes_per_sec", rounded(bytesPerSecond / 1e9));
         result.put("read_gbytes_per_sec", rounded(bandwidth / 1e9));
         result.put("read_fraction", rounded(bytesPerSecond / bandwidth));
     }
 
-    private static String[] names(int count) {
-        var names = new String[count];
-        Arrays.setAll(names, i -> "document " + i);
-        return names;
-    }
-
-    /** The best of several large matrix products, in operations a second. */
+    /** Returns the best rate of several large matrix products, in operations per second. */
     private static double peak(torch.ScalarType type) {
         int n = 2048;
         long best = Long.MAX_VALUE;
@@ -190,14 +167,14 @@ public final class Benchmark implements Callable<Integer> {
             Tensor a_NxN = torch.rand(n, n).to(type);
             for (int i = 0; i < 10; i++) {
                 long start = System.nanoTime();
-                Linear.of(a_NxN, a_NxN).close(); // which knows what the processor is slow at
+                Linear.of(a_NxN, a_NxN).close(); // which avoids types in which the processor is slow
                 best = Math.min(best, System.nanoTime() - start);
             }
         }
         return 2.0 * n * n * n / (best / 1e9);
     }
 
-    /** The best of several sums over more memory than any cache holds, in bytes a second. */
+    /** Returns the best rate of several sums over more memory than any cache holds, in bytes per second. */
     private static double readBandwidth() {
         long bytes = 512 << 20;
         long best = Long.MAX_VALUE;
@@ -211,18 +188,6 @@ public final class Benchmark implements Callable<Integer> {
             }
         }
         return bytes / (best / 1e9);
-    }
-
-    static double median(List<Metrics> metrics, String name, String dividedBy) {
-        return median(metrics.stream()
-                .mapToDouble(m -> m.get(name) / (dividedBy == null ? 1 : m.get(dividedBy)))
-                .toArray());
-    }
-
-    private static double median(double[] values) {
-        double[] sorted = values.clone();
-        Arrays.sort(sorted);
-        return sorted[sorted.length / 2];
     }
 
     private static double rounded(double value) {

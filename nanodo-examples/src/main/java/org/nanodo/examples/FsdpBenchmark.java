@@ -8,7 +8,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-import org.nanodo.data.PackedDataset;
 import org.nanodo.distributed.Fsdp;
 import org.nanodo.distributed.GlooCollectives;
 import org.nanodo.distributed.Rendezvous;
@@ -18,13 +17,11 @@ import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Memory;
 import org.nanodo.runtime.Natives;
 import org.nanodo.runtime.Timeline;
-import org.nanodo.source.TextSource;
-import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** How fast a sharded model trains, and how much of the time its ranks spend on one another. */
+/** Measures how fast a sharded model trains, and how long its ranks communicate and wait for one another. */
 @Command(
         name = "FsdpBenchmark",
         mixinStandardHelpOptions = true,
@@ -34,9 +31,9 @@ import picocli.CommandLine.Option;
                         + "or alone. Rank 0 prints the medians of its steps.")
 public final class FsdpBenchmark implements Callable<Integer> {
     @Mixin
-    private final ModelOptions sizes = new ModelOptions("gpt2-124m");
+    private final BenchmarkOptions options = new BenchmarkOptions("gpt2-124m", 2, 5);
 
-    @Option(names = "--accumulate", description = "Micro-batches a step.")
+    @Option(names = "--accumulate", description = "Micro-batches per step.")
     private int accumulate = 1;
 
     @Option(names = "--no-prefetch", description = "Gather a unit only when it is needed.")
@@ -45,16 +42,10 @@ public final class FsdpBenchmark implements Callable<Integer> {
     @Option(names = "--no-reshard", description = "Keep blocks gathered between forward and backward.")
     private boolean noReshard;
 
-    @Option(names = "--warmup", description = "Steps before measuring.")
-    private int warmup = 2;
-
-    @Option(names = "--steps", description = "Steps to measure, two or more.")
-    private int steps = 5;
-
     @Option(
             names = "--trace",
             paramLabel = "DIR",
-            description = "Write each rank's timeline there, for ui.perfetto.dev or chrome://tracing.")
+            description = "Write each rank's timeline to this directory, for ui.perfetto.dev or chrome://tracing.")
     private Path trace;
 
     public static void main(String[] args) {
@@ -63,7 +54,7 @@ public final class FsdpBenchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        TransformerConfig config = sizes.config();
+        TransformerConfig config = options.config();
         if (trace != null) {
             Files.createDirectories(trace);
         }
@@ -82,18 +73,12 @@ public final class FsdpBenchmark implements Callable<Integer> {
                             .reshardAfterForward(!noReshard)
                             .timeline(timeline)
                             .shard(model);
-                    var trainer = Trainer.of(model)
+                    var trainer = options.trainer(model)
                             .engine(fsdp)
-                            .data(PackedDataset.of(TextSource.of("a", "b", "c", "d", "e", "f", "g"))
-                                    .tokenizer(new RandomTokens(config.V()))
-                                    .length(sizes.length())
-                                    .batch(sizes.batch()))
                             .accumulate(accumulate)
-                            .clip(1)
-                            .steps(warmup + steps)
-                            .listen(metrics -> {
-                                if (metrics.step() > warmup) {
-                                    measured.add(metrics);
+                            .listen(step -> {
+                                if (options.isMeasured(step)) {
+                                    measured.add(step);
                                 } else {
                                     start[0] = System.nanoTime();
                                     before[0] = fsdp.traffic();
@@ -120,15 +105,16 @@ public final class FsdpBenchmark implements Callable<Integer> {
             long start,
             Fsdp.Traffic before,
             Fsdp.Traffic after) {
-        double step = Benchmark.median(measured, "train_ntokens", "tokens_per_sec");
+        double steps = measured.size() - 1; // the last step of the warmup is reported after the first measured one
+        double step = BenchmarkOptions.seconds(measured);
         print("parameters", "%,.0f", parameters);
-        print("threads a rank", "%.0f", Natives.threads());
+        print("threads per rank", "%.0f", Natives.threads());
         print("step", "%.1f ms", step * 1e3);
-        print("tokens/s", "%.1f", sizes.batch() * sizes.length() / step);
-        print("communication a step", "%.1f ms", millis(timeline, "collectives", start));
-        print("of it waited for", "%.1f ms", millis(timeline, "wait", start));
-        print("gathered a step", "%,.0f elements", (after.gathered() - before.gathered()) / counted());
-        print("reduced a step", "%,.0f elements", (after.reduced() - before.reduced()) / counted());
+        print("tokens/s", "%.1f", options.batch() * options.length() / step);
+        print("communication per step", "%.1f ms", millis(timeline, "collectives", start) / steps);
+        print("of it waited for", "%.1f ms", millis(timeline, "wait", start) / steps);
+        print("gathered per step", "%,.0f elements", (after.gathered() - before.gathered()) / steps);
+        print("reduced per step", "%,.0f elements", (after.reduced() - before.reduced()) / steps);
         print("peak resident", "%.0f MiB", Memory.peakResidentBytes() >> 20);
     }
 
@@ -136,17 +122,11 @@ public final class FsdpBenchmark implements Callable<Integer> {
         System.out.printf("%-22s " + String.format(Locale.ROOT, format, value) + "%n", name);
     }
 
-    private double millis(Timeline timeline, String track, long start) {
+    private static double millis(Timeline timeline, String track, long start) {
         return timeline.spans().stream()
                         .filter(span -> span.track().equals(track) && span.startNanos() >= start)
                         .mapToLong(span -> span.endNanos() - span.startNanos())
                         .sum()
-                / 1e6
-                / counted();
-    }
-
-    /** The last step of the warmup is reported when the first to measure is over. */
-    private double counted() {
-        return steps - 1;
+                / 1e6;
     }
 }

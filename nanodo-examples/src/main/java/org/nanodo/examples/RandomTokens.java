@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.Random;
 import org.nanodo.tokenizer.Tokenizer;
 
-/** Makes 20,000 random ids of any text that is not empty: nothing to learn, but as much work. */
+/** Encodes any text that is not empty as 20,000 random ids, which take as much work as real ones. */
 record RandomTokens(int vocabSize) implements Tokenizer {
     @Override
     public int[] encode(String text) {
