@@ -19,7 +19,8 @@ import org.nanodo.files.DaemonThread;
 public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private final PackedDataset dataset;
     private final Packer packer;
-    private final ExecutorService background = Executors.newSingleThreadExecutor(task -> DaemonThread.of("nanodo-packer", task));
+    private final ExecutorService background =
+            Executors.newSingleThreadExecutor(task -> DaemonThread.of("nanodo-packer", task));
     private Future<Window> ahead;
     private Window window;
     private int row;

@@ -43,7 +43,8 @@ final class Packer implements AutoCloseable {
 
     private final PackedDataset dataset;
     private final List<EncodedDocuments> sources;
-    private final ExecutorService encoders = Executors.newFixedThreadPool(THREADS, task -> DaemonThread.of("nanodo-encoder", task));
+    private final ExecutorService encoders =
+            Executors.newFixedThreadPool(THREADS, task -> DaemonThread.of("nanodo-encoder", task));
 
     Packer(PackedDataset dataset) {
         this.dataset = dataset;

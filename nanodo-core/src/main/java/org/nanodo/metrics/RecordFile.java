@@ -48,8 +48,7 @@ final class RecordFile implements AutoCloseable {
     }
 
     static SeekableByteChannel open(Path path) throws IOException {
-        return Files.newByteChannel(
-                path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        return Files.newByteChannel(path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
     }
 
     /** @throws IllegalStateException if the file was moved or removed, or another process wrote to it */

@@ -44,7 +44,8 @@ final class TensorBoardWriter implements MetricWriter {
             append(0, EVENT_FILE_VERSION, ByteString.copyFromUtf8("brain.Event:2"));
         }
         if (metrics.step() < last) {
-            // TensorBoard drops the values from this step on, in earlier files too. A run that resumes with the evaluation
+            // TensorBoard drops the values from this step on, in earlier files too. A run that resumes with the
+            // evaluation
             // that its last step still lacks keeps the training metrics of that step.
             long from = metrics.step() + (metrics.has("train_loss") ? 0 : 1);
             append(from, EVENT_SESSION_LOG, message(SESSION_LOG_STATUS, varint(SESSION_LOG_START)));
@@ -81,7 +82,8 @@ final class TensorBoardWriter implements MetricWriter {
     private void append(long step, int field, ByteString value) {
         long wallTime = Double.doubleToLongBits(System.currentTimeMillis() / 1e3);
         file.append(record(UnknownFieldSet.newBuilder()
-                .addField(EVENT_WALL_TIME, Field.newBuilder().addFixed64(wallTime).build())
+                .addField(
+                        EVENT_WALL_TIME, Field.newBuilder().addFixed64(wallTime).build())
                 .addField(EVENT_STEP, varint(step))
                 .addField(field, bytes(value))
                 .build()

@@ -244,7 +244,8 @@ class MetricWriterTest {
         assertThat(log.lines()).hasSize(2);
         assertThat(log)
                 .contains("ERROR")
-                .contains("metrics.jsonl, training continues without them: java.io.IOException: No space left on device")
+                .contains(
+                        "metrics.jsonl, training continues without them: java.io.IOException: No space left on device")
                 .contains("2 records are missing");
     }
 
