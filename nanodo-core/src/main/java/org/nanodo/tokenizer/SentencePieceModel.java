@@ -90,7 +90,7 @@ final class SentencePieceModel {
     }
 
     /** Returns whether decoding drops a piece's first space at the beginning of a text, where encoding may have added it. */
-    boolean yieldsSpace(int id) {
+    boolean dropsSpace(int id) {
         Piece piece = pieces.get(id);
         return (addsPrefix || removesSpaces)
                 && piece.text.startsWith(SPACE)
@@ -99,7 +99,7 @@ final class SentencePieceModel {
     }
 
     /** Returns whether decoding drops all spaces at the beginning of a text, not only the first. */
-    boolean yieldsEverySpace() {
+    boolean dropsEverySpace() {
         return removesSpaces;
     }
 

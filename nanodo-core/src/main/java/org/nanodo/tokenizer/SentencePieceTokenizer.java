@@ -63,9 +63,9 @@ final class SentencePieceTokenizer implements Tokenizer {
         boolean atStart = true;
         for (int id : ids) {
             if (id >= 0 && id < surfaces.length) {
-                boolean yields = atStart && text.size() == 0 && model.yieldsSpace(id);
-                text.write(surfaces[id], yields ? 1 : 0, surfaces[id].length - (yields ? 1 : 0));
-                atStart &= !yields || model.yieldsEverySpace();
+                boolean drops = atStart && text.size() == 0 && model.dropsSpace(id);
+                text.write(surfaces[id], drops ? 1 : 0, surfaces[id].length - (drops ? 1 : 0));
+                atStart &= !drops || model.dropsEverySpace();
             }
         }
         return text.toString(StandardCharsets.UTF_8);

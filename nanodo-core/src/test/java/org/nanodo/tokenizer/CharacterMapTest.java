@@ -22,7 +22,7 @@ class CharacterMapTest {
     }
 
     @Test
-    void whatLeadsOutIsSaid() {
+    void aMapThatLeadsOutOfBoundsIsRefused() {
         refuses("is only 4 bytes", Arrays.copyOf(sound, 4));
         refuses("is 16777217 bytes", new byte[(1 << 24) + 1]);
         refuses("has a trie of -1 bytes", with(0, -1));
@@ -31,8 +31,8 @@ class CharacterMapTest {
         refuses("leads from unit 0 to 2048 of 1280", with(4, 2048 << 10));
         refuses("leads from unit 353 to", with(FIRST, 'a' | 5000 << 10));
         refuses("leads from unit 353 to", with(FIRST, 'a' | 1 << 9 | 1 << 30));
-        refuses("whose replacement is at 3", with(4 + 4 * 1024, 3 | 1 << 31));
-        refuses("whose replacement is at 1, which is not the beginning", with(4 + 4 * 1024, 1 | 1 << 31));
+        refuses("whose replacement begins at 3", with(4 + 4 * 1024, 3 | 1 << 31));
+        refuses("whose replacement begins at 1, which is not the beginning", with(4 + 4 * 1024, 1 | 1 << 31));
         refuses("do not end with a NUL", Arrays.copyOf(sound, sound.length - 1));
         byte[] latin = sound.clone();
         latin[latin.length - 2] = 'x';
@@ -44,7 +44,7 @@ class CharacterMapTest {
     }
 
     @Test
-    void noTextLeadsOutOfWhatPasses() {
+    void noTextLeadsOutOfAMapThatPasses() {
         var random = new Random(5);
         int passed = 0;
         for (int i = 0; i < 20_000; i++) {
