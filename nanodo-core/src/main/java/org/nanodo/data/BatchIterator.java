@@ -7,7 +7,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.RejectedExecutionException;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import org.nanodo.data.Packer.Window;
 import org.nanodo.files.DaemonThread;
@@ -122,7 +122,7 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
     private Window current() {
         checkOpen();
         if (window == null) {
-            window = packed();
+            window = unlessClosed(() -> await(ahead));
             if (row > window.rows()) {
                 throw new IllegalArgumentException(
                         "Row " + row + " is not in this dataset: the position belongs to another one");
@@ -133,19 +133,15 @@ public final class BatchIterator implements Iterator<Batch>, AutoCloseable {
         return window;
     }
 
-    private Window packed() {
-        try {
-            return await(ahead);
-        } catch (RuntimeException e) {
-            checkOpen(); // closing causes failures
-            throw e;
-        }
+    private Future<Window> pack(Position start) {
+        return unlessClosed(() -> background.submit(() -> packer.window(start)));
     }
 
-    private Future<Window> pack(Position start) {
+    /** Runs an action that fails if another thread closes this iterator. */
+    private <T> T unlessClosed(Supplier<T> action) {
         try {
-            return background.submit(() -> packer.window(start));
-        } catch (RejectedExecutionException e) {
+            return action.get();
+        } catch (RuntimeException e) {
             checkOpen();
             throw e;
         }

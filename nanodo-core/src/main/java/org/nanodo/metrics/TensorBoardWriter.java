@@ -1,5 +1,7 @@
 package org.nanodo.metrics;
 
+import static com.google.protobuf.UnknownFieldSet.newBuilder;
+
 import com.google.protobuf.ByteString;
 import com.google.protobuf.UnknownFieldSet;
 import com.google.protobuf.UnknownFieldSet.Field;
@@ -48,17 +50,23 @@ final class TensorBoardWriter implements MetricWriter {
             // evaluation
             // that its last step still lacks keeps the training metrics of that step.
             long from = metrics.step() + (metrics.has("train_loss") ? 0 : 1);
-            append(from, EVENT_SESSION_LOG, message(SESSION_LOG_STATUS, varint(SESSION_LOG_START)));
+            append(from, EVENT_SESSION_LOG, newBuilder().mergeVarintField(SESSION_LOG_STATUS, SESSION_LOG_START));
         }
         last = metrics.step();
-        var summary = Field.newBuilder();
-        metrics.values()
-                .forEach((name, value) -> summary.addLengthDelimited(UnknownFieldSet.newBuilder()
-                        .addField(VALUE_TAG, bytes(ByteString.copyFromUtf8(name)))
-                        .addField(VALUE_SIMPLE_VALUE, float32(value.floatValue()))
-                        .build()
-                        .toByteString()));
-        append(metrics.step(), EVENT_SUMMARY, message(SUMMARY_VALUE, summary.build()));
+        UnknownFieldSet.Builder summary = newBuilder();
+        metrics.values().forEach((name, value) -> {
+            int bits = Float.floatToIntBits(value.floatValue());
+            summary.mergeLengthDelimitedField(
+                    SUMMARY_VALUE,
+                    newBuilder()
+                            .mergeLengthDelimitedField(VALUE_TAG, ByteString.copyFromUtf8(name))
+                            .addField(
+                                    VALUE_SIMPLE_VALUE,
+                                    Field.newBuilder().addFixed32(bits).build())
+                            .build()
+                            .toByteString());
+        });
+        append(metrics.step(), EVENT_SUMMARY, summary);
     }
 
     /** Creates a file whose name ends in a number: TensorBoard reads the files of a directory in the order of their names. */
@@ -79,31 +87,19 @@ final class TensorBoardWriter implements MetricWriter {
         }
     }
 
+    private void append(long step, int field, UnknownFieldSet.Builder message) {
+        append(step, field, message.build().toByteString());
+    }
+
     private void append(long step, int field, ByteString value) {
         long wallTime = Double.doubleToLongBits(System.currentTimeMillis() / 1e3);
-        file.append(record(UnknownFieldSet.newBuilder()
+        file.append(record(newBuilder()
                 .addField(
                         EVENT_WALL_TIME, Field.newBuilder().addFixed64(wallTime).build())
-                .addField(EVENT_STEP, varint(step))
-                .addField(field, bytes(value))
+                .addField(EVENT_STEP, Field.newBuilder().addVarint(step).build())
+                .mergeLengthDelimitedField(field, value)
                 .build()
                 .toByteArray()));
-    }
-
-    private static ByteString message(int number, Field field) {
-        return UnknownFieldSet.newBuilder().addField(number, field).build().toByteString();
-    }
-
-    private static Field varint(long value) {
-        return Field.newBuilder().addVarint(value).build();
-    }
-
-    private static Field bytes(ByteString value) {
-        return Field.newBuilder().addLengthDelimited(value).build();
-    }
-
-    private static Field float32(float value) {
-        return Field.newBuilder().addFixed32(Float.floatToIntBits(value)).build();
     }
 
     /** Frames data as length, checksum of the length, data, checksum of the data; little-endian. */

@@ -17,16 +17,17 @@ import java.util.List;
  * @param modified the time of the last modification, in milliseconds since 1970
  */
 public record DataFile(String name, long bytes, long modified) {
-    static DataFile of(String name, Path file) throws IOException {
-        BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
-        return new DataFile(
-                name, attributes.size(), attributes.lastModifiedTime().toMillis());
+    static List<DataFile> all(List<Path> files) throws IOException {
+        return all(
+                files, files.stream().map(file -> file.getFileName().toString()).toList());
     }
 
-    static List<DataFile> all(List<Path> files) throws IOException {
+    static List<DataFile> all(List<Path> files, List<String> names) throws IOException {
         var all = new ArrayList<DataFile>();
-        for (Path file : files) {
-            all.add(of(file.getFileName().toString(), file));
+        for (int i = 0; i < files.size(); i++) {
+            var attributes = Files.readAttributes(files.get(i), BasicFileAttributes.class);
+            long modified = attributes.lastModifiedTime().toMillis();
+            all.add(new DataFile(names.get(i), attributes.size(), modified));
         }
         return all;
     }

@@ -25,16 +25,16 @@ public record Document(String name, String text, int malformed) {
      * @throws IOException if the stream has more bytes than a document may have
      */
     static Document read(String name, InputStream in) throws IOException {
-        byte[] bytes = in.readNBytes(MAX_BYTES);
-        if (bytes.length == MAX_BYTES && in.read() >= 0) {
-            throw tooLong();
-        }
+        byte[] bytes = in.readNBytes(MAX_BYTES + 1);
+        checkLength(bytes.length);
         return decode(name, bytes);
     }
 
-    static IOException tooLong() {
-        return new IOException("it is longer than the " + MAX_BYTES
-                + " bytes that a document may have. Divide a large text" + " with TextSource.sections");
+    static void checkLength(long bytes) throws IOException {
+        if (bytes > MAX_BYTES) {
+            throw new IOException("it is longer than the " + MAX_BYTES
+                    + " bytes that a document may have. Divide a large text with TextSource.sections");
+        }
     }
 
     /** Returns the error for a document of legal length that exceeds the memory of this JVM. */

@@ -3,18 +3,17 @@ package org.nanodo.source;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.List;
 import org.nanodo.files.Bytes;
 
 /** The lines of a file that are not blank, found by one scan and read by position. Keeps four bytes a line in memory. */
-record FileLines(Path file, Offsets starts, Offsets blanks) implements IndexedTextSource {
+record FileLines(Path file, Offsets starts, Offsets blanks) {
     static TextSource of(Path file) throws IOException {
         TextSources.checkNotEmpty(file);
         FileLines lines = scan(file, 0);
         if (lines.size() == 0) {
             throw new IllegalArgumentException(file + " has only blank lines");
         }
-        return lines;
+        return TextSources.ofFile(file, lines.size(), lines::name, lines::read);
     }
 
     /** @param start where the first line starts */
@@ -44,27 +43,17 @@ record FileLines(Path file, Offsets starts, Offsets blanks) implements IndexedTe
         return new FileLines(file, starts, blanks);
     }
 
-    @Override
-    public List<DataFile> files() throws IOException {
-        return DataFile.all(List.of(file));
-    }
-
-    @Override
-    public int size() {
+    int size() {
         return starts.size() - 1;
     }
 
-    @Override
-    public String name(int index) {
+    String name(int index) {
         return file + " line " + (index + 1 + blanks.countTo(index));
     }
 
-    @Override
-    public Document read(int index) throws IOException {
+    private Document read(int index) throws IOException {
         byte[] bytes = bytes(index, Document.MAX_BYTES);
-        if (bytes.length > Document.MAX_BYTES) {
-            throw Document.tooLong();
-        }
+        Document.checkLength(bytes.length);
         boolean crLf = bytes.length > 0 && bytes[bytes.length - 1] == '\r';
         return Document.decode(name(index), crLf ? Arrays.copyOf(bytes, bytes.length - 1) : bytes);
     }

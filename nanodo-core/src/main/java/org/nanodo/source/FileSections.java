@@ -2,7 +2,6 @@ package org.nanodo.source;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.List;
 import org.nanodo.files.Bytes;
 
 /** Divides a file into sections by one scan. In UTF-8 a line feed is never part of another character. */
@@ -20,11 +19,8 @@ final class FileSections {
         TextSources.checkNotEmpty(file);
         try (var scan = ByteScan.of(file)) {
             Offsets starts = starts(scan, bytes);
-            return new TextSources.Indexed(
-                    starts.size() - 1,
-                    index -> name(file, index),
-                    () -> DataFile.all(List.of(file)),
-                    index -> read(file, starts, index));
+            return TextSources.ofFile(
+                    file, starts.size() - 1, index -> name(file, index), index -> read(file, starts, index));
         }
     }
 
@@ -34,9 +30,7 @@ final class FileSections {
 
     private static Document read(Path file, Offsets starts, int index) throws IOException {
         long length = starts.get(index + 1) - starts.get(index);
-        if (length > Document.MAX_BYTES) { // bytes of which none ends a character
-            throw Document.tooLong();
-        }
+        Document.checkLength(length); // exceeded if no character ends
         return Document.decode(name(file, index), Bytes.read(file, starts.get(index), (int) length));
     }
 

@@ -195,17 +195,13 @@ final class JsonLines implements DocumentReader {
             }
         }
 
-        private Document parsed() throws CorruptDocumentException {
+        private Document parsed() throws IOException {
             Document whole = Document.decodeStrictly(name, json);
             try (JsonParser parser = JSON.createParser(whole.text())) {
                 return new Document(name, text(parser), 0);
             } catch (JsonProcessingException e) {
                 String what = e.getOriginalMessage().replaceFirst(" \\(start marker .*", "");
                 throw new CorruptDocumentException(name + " is not JSON: " + what);
-            } catch (CorruptDocumentException e) {
-                throw e;
-            } catch (IOException e) {
-                throw new CorruptDocumentException(name + " cannot be parsed: " + e.getMessage());
             }
         }
 

@@ -46,6 +46,10 @@ final class TextSources {
         }
     }
 
+    static IndexedTextSource ofFile(Path file, int size, IntFunction<String> names, Reader reader) {
+        return new Indexed(size, names, () -> DataFile.all(List.of(file)), reader);
+    }
+
     static IndexedTextSource of(List<String> texts) {
         IntFunction<String> names = index -> "text " + index;
         return new Indexed(
@@ -73,18 +77,10 @@ final class TextSources {
                 names.add(path.getFileName().toString());
             }
         }
-        FileList list = () -> {
-            var all = new ArrayList<DataFile>();
-            for (int i = 0; i < files.size(); i++) {
-                all.add(DataFile.of(names.get(i), files.get(i)));
-            }
-            return all;
-        };
+        FileList list = () -> DataFile.all(files, names);
         return new Indexed(files.size(), index -> files.get(index).toString(), list, index -> {
             Path file = files.get(index);
-            if (Files.size(file) > Document.MAX_BYTES) {
-                throw Document.tooLong();
-            }
+            Document.checkLength(Files.size(file));
             try (var in = Files.newInputStream(file)) {
                 return Document.read(file.toString(), in);
             }
@@ -101,7 +97,7 @@ final class TextSources {
                     .toList();
             IntFunction<String> names =
                     index -> zip.getFileName() + "!/" + entries.get(index).getName();
-            return new Indexed(entries.size(), names, () -> DataFile.all(List.of(zip)), index -> {
+            return ofFile(zip, entries.size(), names, index -> {
                 ZipEntry entry = entries.get(index);
                 var checksum = new CRC32(); // ZipFile itself does not verify it
                 try (var in = new CheckedInputStream(file.getInputStream(entry), checksum)) {
@@ -145,12 +141,9 @@ final class TextSources {
 
     private static boolean isText(Path root, Path file) {
         try {
-            for (Path part : root.relativize(file)) {
-                if (part.toString().startsWith(".")) {
-                    return false;
-                }
-            }
-            return Files.isRegularFile(file) && Files.size(file) > 0;
+            String separator = file.getFileSystem().getSeparator();
+            boolean hidden = (separator + root.relativize(file)).contains(separator + ".");
+            return !hidden && Files.isRegularFile(file) && Files.size(file) > 0;
         } catch (IOException e) {
             return false;
         }
