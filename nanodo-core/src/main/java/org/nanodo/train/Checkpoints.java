@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Optional;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.data.BatchIterator;
+import org.nanodo.data.DataShape;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.runtime.Agreement;
 import org.nanodo.runtime.CollectiveException;
@@ -27,7 +28,7 @@ final class Checkpoints implements AutoCloseable {
     private boolean own; // whether the checkpoints in the directory are this run's
     private RunState newest; // in the directory
     private IOException failure; // of a save, not thrown yet
-    private RunState.DataShape dataShape;
+    private DataShape dataShape;
 
     /** The progress of a rank's last save. */
     record Progress(boolean written, boolean failed) {}
@@ -182,9 +183,9 @@ final class Checkpoints implements AutoCloseable {
     }
 
     /** Describes the data. Reads documents of the corpus, so it is done once. */
-    private RunState.DataShape dataShape() throws IOException {
+    private DataShape dataShape() throws IOException {
         if (dataShape == null) {
-            dataShape = RunState.DataShape.of(options.data);
+            dataShape = DataShape.of(options.data);
         }
         return dataShape;
     }

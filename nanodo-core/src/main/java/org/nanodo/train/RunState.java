@@ -3,17 +3,14 @@ package org.nanodo.train;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import org.nanodo.checkpoint.CheckpointStore;
 import org.nanodo.checkpoint.Contents;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.checkpoint.TensorSet;
-import org.nanodo.data.PackedDataset;
-import org.nanodo.data.Packing;
+import org.nanodo.data.DataShape;
 import org.nanodo.data.Position;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.files.Json;
@@ -21,7 +18,6 @@ import org.nanodo.files.Manifest;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFiles;
 import org.nanodo.runtime.Scope;
-import org.nanodo.source.DataFile;
 import org.nanodo.tokenizer.Tokenizer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -49,69 +45,6 @@ record RunState(long step, double tokens, Position position, DataShape data, Str
                     "The state of a run must have a step and tokens that are not negative, a position and data");
         }
         evaluated = evaluated == null ? List.of() : List.copyOf(evaluated);
-    }
-
-    /**
-     * Everything that a position in the data depends on.
-     *
-     * @param documentOrder {@link PackedDataset#documentOrder}; also null in checkpoints that are older than the shuffle buffer
-     * @param files null in older checkpoints, which do not hold them
-     */
-    record DataShape(
-            String fingerprint,
-            int length,
-            int batch,
-            long epochs,
-            boolean shuffles,
-            long seed,
-            String documentOrder,
-            Packing packing,
-            List<DataFile> files) {
-        static DataShape of(PackedDataset data) throws IOException {
-            return new DataShape(
-                    data.mixture().fingerprint(),
-                    data.length(),
-                    data.batch(),
-                    data.epochs(),
-                    data.shuffles(),
-                    data.seed(),
-                    data.documentOrder(),
-                    data.packing(),
-                    data.mixture().files());
-        }
-
-        /** Describes the first file that changed, {@link DataFile#firstChange}; null in a checkpoint without files. */
-        String changedFile(DataShape now, boolean times) {
-            return files == null ? null : DataFile.firstChange(files, now.files, times);
-        }
-
-        String differences(DataShape now) {
-            var all = new ArrayList<String>();
-            add(all, "the corpus", fingerprint, now.fingerprint);
-            add(all, "tokens per row", length, now.length);
-            add(all, "rows per batch", batch, now.batch);
-            add(all, "epochs", passes(epochs), passes(now.epochs));
-            add(all, "shuffled", shuffles, now.shuffles);
-            add(all, "seed", seed, now.seed);
-            add(all, "order of documents", order(documentOrder), order(now.documentOrder));
-            add(all, "packing", packing, now.packing);
-            return String.join("; ", all);
-        }
-
-        private static void add(List<String> all, String what, Object then, Object now) {
-            if (!Objects.equals(then, now)) {
-                all.add(what + " was " + then + ", is " + now);
-            }
-        }
-
-        /** Describes an order; one without a name is that of an earlier version, which had no other. */
-        private static String order(String name) {
-            return name == null ? "blocks of 16 MiB, of an earlier version" : name;
-        }
-
-        private static Object passes(long epochs) {
-            return epochs == PackedDataset.ENDLESS ? "endless" : epochs;
-        }
     }
 
     static RunState of(long step, double tokens, Position position, DataShape data, List<String> evaluated)

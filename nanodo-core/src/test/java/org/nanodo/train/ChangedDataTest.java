@@ -12,6 +12,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.TinyRun;
+import org.nanodo.data.DataShape;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
@@ -68,7 +69,7 @@ class ChangedDataTest {
     void timesOfACopyOnAnotherHostDoNotCount() throws Exception {
         RunState saved = Json.read(directory.resolve("run/step_00000002/run.json"), RunState.class);
         Files.setLastModifiedTime(text, FileTime.fromMillis(1_700_000_000_000L));
-        var copy = RunState.DataShape.of(
+        var copy = DataShape.of(
                 PackedDataset.of(TextSource.sections(text, 100)).length(8).batch(2));
         assertThat(saved.data().changedFile(copy, true)).contains("text was 4000 bytes");
         assertThat(saved.data().changedFile(copy, false)).isNull();

@@ -6,11 +6,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.data.DataShape;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.data.Position;
 import org.nanodo.files.Json;
 import org.nanodo.source.TextSource;
-import org.nanodo.train.RunState.DataShape;
 
 /** Resuming checkpoints of versions that shuffled differently. */
 class DataOrderTest {
