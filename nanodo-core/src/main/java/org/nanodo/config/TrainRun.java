@@ -51,7 +51,6 @@ public final class TrainRun implements AutoCloseable {
     private Tokenizer tokenizer;
     private Collectives ranks;
     private LanguageModel model;
-    private List<Parameter> parameters;
     private Trainer trainer;
 
     private TrainRun(TrainConfig config, Consumer<Metrics> listener) {
@@ -109,7 +108,7 @@ public final class TrainRun implements AutoCloseable {
         model = opened(config.model().create(tokenizer.vocabSize(), config.seed(), device));
         config.opt().checkNames(model.parameters());
         TrainerBuilder builder = builder();
-        parameters = model.parameters();
+        List<Parameter> parameters = model.parameters();
         if (ranks.world() > 1) {
             var fsdp = opened(config.fsdp().of(ranks).shard(model));
             builder.engine(fsdp);
@@ -128,7 +127,7 @@ public final class TrainRun implements AutoCloseable {
             trainer.resume();
         }
         if (trainer.step() == 0 && config.initFrom() != null) {
-            initialise(ModelFiles.find(Path.of(config.initFrom())));
+            initialise(parameters, ModelFiles.find(Path.of(config.initFrom())));
         }
         if (ranks.rank() == 0) { // only now: a run that is refused must not change another run's config
             writeConfig();
@@ -136,7 +135,7 @@ public final class TrainRun implements AutoCloseable {
     }
 
     /** Reads the parameters, and nothing else, of a saved model. */
-    private void initialise(Path saved) throws IOException {
+    private void initialise(List<Parameter> parameters, Path saved) throws IOException {
         Check.that(
                 ModelFiles.hasTokenizer(saved, tokenizer),
                 "init_from " + saved + " was trained with another tokenizer than vocab_path " + config.vocabPath());

@@ -216,14 +216,13 @@ public final class ModelFiles {
 
     /** @throws NoSuchFileException if the directory does not contain a model */
     private static ModelSpec spec(Path directory) throws IOException {
-        Path file = directory.resolve(CONFIG);
-        if (!Files.exists(directory) || !Manifest.names(directory).contains(CONFIG)) {
-            throw new NoSuchFileException(directory
-                    + (Files.exists(directory)
-                            ? " is not a saved model: it has no " + CONFIG + ". "
-                                    + "CheckpointStore.find returns a run's newest checkpoint"
-                            : " does not exist"));
+        if (!Files.exists(directory)) {
+            throw new NoSuchFileException(directory + " does not exist");
         }
-        return ModelSpec.read(file);
+        if (!Manifest.names(directory).contains(CONFIG)) {
+            throw new NoSuchFileException(directory + " is not a saved model: it has no " + CONFIG
+                    + ". CheckpointStore.find returns a run's newest checkpoint");
+        }
+        return ModelSpec.read(directory.resolve(CONFIG));
     }
 }

@@ -96,7 +96,7 @@ class LlamaTest {
     @Test
     void isMadeOfItsJson() {
         String json = "{\"sizes\":" + Json.write(SIZES) + ",\"kvHeads\":4,\"tied\":true}";
-        ModelFactory factory = ModelFactory.named("llama");
+        ModelFactory<?> factory = ModelFactory.named("llama");
         try (LanguageModel model = factory.create(json, 1, Device.cpu());
                 var same = Llama.create(LlamaConfig.of(SIZES).kvHeads(4).tied(true), 1)) {
             assertThat(model.spec()).isEqualTo(same.spec());
