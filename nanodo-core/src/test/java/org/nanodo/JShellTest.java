@@ -18,11 +18,11 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Runs docs/nanodo.jsh through the jshell tool, as a reader would. */
+@Tag("slow")
 class JShellTest {
     private static final Path SCRIPT = Path.of("..", "docs", "nanodo.jsh");
 
     @Test
-    @Tag("slow")
     void theScriptTrainsAndSamples() throws Exception {
         var out = new ByteArrayOutputStream();
         var print = new PrintStream(out, true);

@@ -4,11 +4,11 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * As what a launcher has started this process: by torchrun's environment variables; where those are absent by Open MPI's or
- * Slurm's; without any a single process.
+ * The rank of this process and the address of its run, from torchrun's environment variables, otherwise from Open MPI's or
+ * Slurm's. Without any of them the process is a run of one rank.
  *
- * @param agentStore whether a launcher keeps the store at that address, so that rank 0 need not
- * @param run the launcher's name for the run, empty if it has none
+ * @param agentStore whether the launcher rather than rank 0 keeps the store at the address
+ * @param run the launcher's name for the run, possibly empty
  * @param attempt how often the launcher has restarted the run
  */
 record LaunchEnvironment(
@@ -45,7 +45,7 @@ record LaunchEnvironment(
                 number(variables, "TORCHELASTIC_RESTART_COUNT", 0, Integer.MAX_VALUE));
     }
 
-    /** Open MPI comes first, for mpirun starts its processes inside of a Slurm job's, too. */
+    /** Open MPI comes first because mpirun also starts processes within Slurm jobs. */
     private static Map<String, String> asTorchrun(Map<String, String> environment) {
         var variables = new HashMap<>(environment);
         if (environment.containsKey("RANK") || environment.containsKey("WORLD_SIZE")) {
@@ -84,7 +84,7 @@ record LaunchEnvironment(
         }
     }
 
-    /** The first of "node[03-07,9],other": node03. */
+    /** Returns the first host of a list: node03 of "node[03-07,9],other". */
     private static String firstHost(String nodes) {
         return nodes.replaceFirst("^([^\\[,]*)(?:\\[([^\\],-]*))?.*$", "$1$2");
     }
@@ -93,7 +93,7 @@ record LaunchEnvironment(
         String value = variables.get(name).trim();
         if (!value.matches("\\d{1,9}") || Integer.parseInt(value) < least || Integer.parseInt(value) > most) {
             throw new IllegalArgumentException(
-                    name + " is \"" + value + "\": it has to be a number from " + least + " to " + most);
+                    name + " is \"" + value + "\": it must be a number from " + least + " to " + most);
         }
         return Integer.parseInt(value);
     }

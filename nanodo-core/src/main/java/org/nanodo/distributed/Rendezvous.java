@@ -13,9 +13,9 @@ import org.nanodo.runtime.Natives;
 import org.nanodo.runtime.Scope;
 
 /**
- * Where the processes of a run meet, one a rank: a key-value store at rank 0 or with the launcher. It follows torchrun's
- * contract ({@code RANK}, {@code WORLD_SIZE}, {@code LOCAL_RANK}, {@code MASTER_ADDR}, {@code MASTER_PORT}), so that
- * whatever starts PyTorch processes starts these. Without those variables, Open MPI's or Slurm's, the process is alone.
+ * The meeting of a run's processes, one per rank, at a key-value store that rank 0 or the launcher keeps. It follows torchrun's
+ * contract ({@code RANK}, {@code WORLD_SIZE}, {@code LOCAL_RANK}, {@code MASTER_ADDR}, {@code MASTER_PORT}), so that every
+ * launcher of PyTorch processes works. Without these variables, Open MPI's or Slurm's, the process is a run of one rank.
  *
  * <pre>{@code
  * try (var meeting = Rendezvous.join(Duration.ofMinutes(10));
@@ -23,7 +23,7 @@ import org.nanodo.runtime.Scope;
  * }</pre>
  */
 public final class Rendezvous implements AutoCloseable {
-    /** How long rank 0 keeps its store after a failure, so that the others can read why. */
+    /** The time for which rank 0 keeps its store after a failure, so that the others can read the reason. */
     private static final Duration LINGER = Duration.ofSeconds(2);
 
     private final LaunchEnvironment launched;
@@ -42,9 +42,9 @@ public final class Rendezvous implements AutoCloseable {
     /**
      * Waits for all ranks.
      *
-     * @param timeout the most that it may take, and afterwards each collective
-     * @throws IllegalArgumentException if the environment's variables contradict themselves
-     * @throws CollectiveException if not all ranks come, or others than those of this run
+     * @param timeout the time limit of the meeting, and of each collective afterwards
+     * @throws IllegalArgumentException if the environment variables are contradictory or invalid
+     * @throws CollectiveException if not all ranks arrive, or ranks of another run do
      */
     public static Rendezvous join(Duration timeout) {
         return join(System.getenv(), timeout);
@@ -64,8 +64,8 @@ public final class Rendezvous implements AutoCloseable {
             throw e instanceof CollectiveException
                     ? e
                     : new CollectiveException(
-                            "The store at " + rendezvous.place() + " went away while the ranks met: rank 0 has "
-                                    + "failed, its message says why",
+                            "The store at " + rendezvous.place() + " was closed while the ranks met: rank 0 has "
+                                    + "failed, and its message says why",
                             e);
         }
     }
@@ -82,17 +82,17 @@ public final class Rendezvous implements AutoCloseable {
         return launched.world();
     }
 
-    /** This rank's number on its machine. */
+    /** Returns this rank's number on its machine. */
     public int localRank() {
         return launched.localRank();
     }
 
-    /** This rank's CUDA device, by its number on its machine; the CPU where there are none. */
+    /** Returns the CUDA device with this rank's number on its machine, or the CPU if this process sees no CUDA device. */
     public Device device() {
         return Device.cudaCount() == 0 ? Device.cpu() : Device.cuda(launched.localRank());
     }
 
-    /** Between these devices: NCCL's between GPUs, Gloo's between CPUs. Close them before this. */
+    /** Returns collectives over NCCL between GPUs, or over Gloo between CPUs. Close them before this object. */
     public Collectives collectives(Device device) {
         if (world() == 1) {
             return Collectives.single();
@@ -142,7 +142,7 @@ public final class Rendezvous implements AutoCloseable {
         throwOnConflict();
     }
 
-    /** Tells all who are still waiting: nobody knows which of the processes does not belong here. */
+    /** Tells all waiting ranks, since none of them can know which process does not belong to the run. */
     private CollectiveException conflict(String what) {
         store.set("conflict", what);
         return new CollectiveException(message(what));

@@ -1,10 +1,10 @@
 package org.nanodo.runtime;
 
-/** The ranks could not do something together: one is missing, or the transport failed. The run cannot go on without a restart. */
+/** Thrown if a collective fails because a rank is missing or the transport failed. The run can only continue after a restart. */
 public final class CollectiveException extends RuntimeException {
     private static final long serialVersionUID = 1;
 
-    /** @param message which operation, on which rank, and who is missing, where that is known */
+    /** @param message the operation, the rank, and the missing ranks where they are known */
     public CollectiveException(String message) {
         super(message);
     }

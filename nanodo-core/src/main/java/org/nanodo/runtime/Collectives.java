@@ -3,48 +3,48 @@ package org.nanodo.runtime;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * What the ranks of a run do together. Every rank calls the same operations in the same order, on contiguous tensors of the
- * same type and length. An operation may still run when the call returns: its tensors are neither written nor read
- * before its handle was awaited, and every handle is awaited once.
+ * The collective operations of the ranks of a run. Every rank must call the same operations in the same order, on contiguous
+ * tensors of the same type and length. An operation may still run when the call returns: its tensors must be neither written
+ * nor read before its handle was awaited, and every handle must be awaited once.
  */
 public interface Collectives extends AutoCloseable {
     int rank();
 
     int world();
 
-    /** Puts the ranks' shards one after the other: {@code whole} is the output, W·S long. Both are 1-D. */
+    /** Concatenates the ranks' shards into {@code whole_WxS}. Both tensors have one dimension. */
     Handle allGather(Tensor whole_WxS, Tensor shard_S);
 
-    /** Sums over the ranks and leaves this rank's part of the sum in {@code sum}. Both are 1-D. */
+    /** Sums {@code whole_WxS} over the ranks and stores this rank's part in {@code sum_S}. Both tensors have one dimension. */
     Handle reduceScatter(Tensor sum_S, Tensor whole_WxS);
 
-    /** Sums over the ranks, in place. */
+    /** Sums a tensor over the ranks in place. */
     Handle allReduce(Tensor sum);
 
     /** Overwrites the tensor with that of rank {@code root}. */
     Handle broadcast(Tensor tensor, int root);
 
     /**
-     * Returns when every rank has called it and all operations before it are done.
+     * Returns when every rank has called this method and all earlier operations have ended.
      *
-     * @throws CollectiveException as {@link Handle#await}
+     * @throws CollectiveException like {@link Handle#await}
      */
     void barrier();
 
     @Override
     void close();
 
-    /** An operation under way. */
+    /** An operation that may still be running. */
     interface Handle {
         /**
-         * What this thread computes from here on sees the operation's result.
+         * Makes the operation's result visible to everything that this thread computes afterwards.
          *
-         * @throws CollectiveException if this or an earlier operation failed, or did not end within the time limit
+         * @throws CollectiveException if this or an earlier operation failed or exceeded the time limit
          */
         void await();
     }
 
-    /** One rank, alone: gathering and scattering copy. */
+    /** Returns the collectives of a single rank, which only copy. */
     static Collectives single() {
         return new SingleRank();
     }

@@ -6,13 +6,13 @@ import org.bytedeco.cuda.global.cudart;
 import org.bytedeco.pytorch.global.torch_cuda;
 
 /**
- * A CUDA stream beside the one that LibTorch computes on. The two run at the same time; events order them where that
- * matters, without a wait on the host. Close it after all that ran on it has ended.
+ * A CUDA stream beside the one on which LibTorch computes. The two run concurrently, and events order them where necessary
+ * without blocking the host. Close a stream only after all its work has ended.
  */
 public final class CudaStream implements AutoCloseable {
     private final Device device;
     private final CUstream_st stream = new CUstream_st();
-    private final CUevent_st computed; // recorded again and again: a wait takes the event as it stands
+    private final CUevent_st computed; // recorded repeatedly: a wait uses the state of the event at that moment
 
     private CudaStream(Device device) {
         this.device = device;
@@ -21,20 +21,20 @@ public final class CudaStream implements AutoCloseable {
         computed = newEvent();
     }
 
-    /** @throws IllegalStateException if the CUDA runtime is not there, or has no such device */
+    /** @throws IllegalStateException if the CUDA runtime is missing or has no such device */
     public static CudaStream open(Device device) {
         Natives.start();
         try {
             return new CudaStream(device);
         } catch (LinkageError e) {
             throw new IllegalStateException(
-                    "The CUDA runtime did not load: it takes the org.bytedeco:cuda jars (build with -Pgpu), an NVIDIA driver, "
+                    "The CUDA runtime did not load: it needs the org.bytedeco:cuda jars (build with -Pgpu), an NVIDIA driver, "
                             + "and the CUDA 13 libraries where the loader finds them (LD_LIBRARY_PATH).",
                     e);
         }
     }
 
-    /** How many devices the CUDA runtime sees, whatever natives LibTorch has. */
+    /** Returns how many devices the CUDA runtime sees, independent of the natives of LibTorch. */
     public static int devices() {
         int[] count = new int[1];
         cudart.cudaGetDeviceCount(count);
@@ -45,26 +45,26 @@ public final class CudaStream implements AutoCloseable {
         return stream;
     }
 
-    /** Makes the device the calling thread's: events and streams are made on the current one. */
+    /** Makes the device the calling thread's current one, on which events and streams are created. */
     public void use() {
         check(cudart.cudaSetDevice(device.index()));
     }
 
-    /** What is put on this stream from here on starts when LibTorch has computed what this thread has asked of it. */
+    /** Makes later work on this stream wait for the work that this thread has given to LibTorch so far. */
     public void waitForCompute() {
         use();
         check(cudart.cudaEventRecord(computed, compute()));
         check(cudart.cudaStreamWaitEvent(stream, computed, 0));
     }
 
-    /** A mark behind all that is on this stream now. */
+    /** Records an event after all present work of this stream. */
     public Event record() {
         var event = new Event(newEvent());
         check(cudart.cudaEventRecord(event.event, stream));
         return event;
     }
 
-    /** Blocks until all that is on this stream has ended. */
+    /** Blocks until all present work of this stream has ended. */
     public void synchronize() {
         check(cudart.cudaStreamSynchronize(stream));
     }
@@ -75,7 +75,7 @@ public final class CudaStream implements AutoCloseable {
         check(cudart.cudaStreamDestroy(stream));
     }
 
-    /** The stream that this thread computes on. Tensors on the host know none: 0, CUDA's default, takes its place. */
+    /** Returns the stream on which this thread computes; for tensors on the host, CUDA's default stream, null. */
     private CUstream_st compute() {
         if (device.isCpu()) {
             return null;
@@ -98,7 +98,7 @@ public final class CudaStream implements AutoCloseable {
         }
     }
 
-    /** A point of the stream's work. */
+    /** A point in the stream's work. */
     public final class Event implements AutoCloseable {
         private final CUevent_st event;
 
@@ -106,7 +106,7 @@ public final class CudaStream implements AutoCloseable {
             this.event = event;
         }
 
-        /** Whether the stream has got there. */
+        /** Returns whether the stream has reached this point. */
         public boolean reached() {
             int status = cudart.cudaEventQuery(event);
             if (status == cudart.cudaErrorNotReady) {
@@ -116,7 +116,7 @@ public final class CudaStream implements AutoCloseable {
             return true;
         }
 
-        /** What this thread asks LibTorch to compute from here on starts when the stream has got there. */
+        /** Makes later work that this thread gives to LibTorch wait until the stream has reached this point. */
         public void holdCompute() {
             check(cudart.cudaStreamWaitEvent(compute(), event, 0));
         }

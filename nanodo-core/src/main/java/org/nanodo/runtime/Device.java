@@ -3,7 +3,7 @@ package org.nanodo.runtime;
 import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 
-/** Where tensors live: the CPU, or the CUDA device of that index. */
+/** The place of tensors: the CPU, or the CUDA device with an index. */
 public record Device(Type type, int index) {
     public enum Type {
         CPU,
@@ -24,13 +24,13 @@ public record Device(Type type, int index) {
     public static Device cuda(int index) {
         int count = cudaCount();
         if (index >= count) {
-            throw new IllegalArgumentException("CUDA device " + index + " was asked for, but this process sees " + count
-                    + (count == 0 ? ": use Device.cpu(), or run with the GPU natives on a machine with a driver" : ""));
+            throw new IllegalArgumentException("CUDA device " + index + " does not exist: this process sees " + count
+                    + (count == 0 ? ". Use Device.cpu(), or run with the GPU natives on a machine with a driver" : ""));
         }
         return new Device(Type.CUDA, index);
     }
 
-    /** How many CUDA devices this process sees; 0 with the CPU natives. */
+    /** Returns how many CUDA devices this process sees; 0 with the CPU natives. */
     public static int cudaCount() {
         Natives.start();
         return torch.cuda_is_available() ? torch.cuda_device_count() : 0;

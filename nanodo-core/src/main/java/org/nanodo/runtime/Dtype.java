@@ -3,16 +3,16 @@ package org.nanodo.runtime;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** The type a model computes in. Parameters, optimizer state, softmax, logits and loss are float32 whatever this is. */
+/** The type in which a model computes. Parameters, optimizer state, softmax, logits and loss are float32 in any case. */
 public enum Dtype {
     @JsonProperty("float32")
     FLOAT32(ScalarType.Float),
 
-    /** As NanoDO has it: the head multiplies float32 values. */
+    /** Like NanoDO: the head multiplies float32 values. */
     @JsonProperty("bfloat16")
     BFLOAT16(ScalarType.BFloat16),
 
-    /** The head multiplies bfloat16 values, too: faster, and further from float32. */
+    /** The head multiplies bfloat16 values too, which is faster but further from float32. */
     @JsonProperty("bfloat16_head")
     BFLOAT16_HEAD(ScalarType.BFloat16);
 

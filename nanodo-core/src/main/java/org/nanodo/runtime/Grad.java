@@ -2,7 +2,7 @@ package org.nanodo.runtime;
 
 import org.bytedeco.pytorch.GradMode;
 
-/** Switches gradient recording for the current thread, until closed: {@code try (var off = Grad.off()) { … }}. */
+/** Switches the recording of gradients for the current thread until closed: {@code try (var off = Grad.off()) { … }}. */
 public final class Grad implements AutoCloseable {
     private final boolean before;
 

@@ -4,7 +4,7 @@ import java.util.Locale;
 import java.util.regex.Pattern;
 
 /**
- * Errors of LibTorch as exceptions that a user can read. The bindings throw them as a bare {@link RuntimeException}, whose
+ * Turns errors of LibTorch into exceptions that a user can read. The bindings throw a bare {@link RuntimeException} whose
  * message ends in dozens of C++ frames.
  */
 public final class NativeErrors {
@@ -19,11 +19,10 @@ public final class NativeErrors {
     private NativeErrors() {}
 
     /**
-     * The exception to throw in place of one that came out of a call into LibTorch; the same where there is nothing to explain. It
-     * has the Java stack trace of the original, and no cause, which would print the C++ frames after all.
+     * Returns the exception to throw in place of one that LibTorch has thrown; the same one if it needs no explanation. The new
+     * exception has the Java stack trace of the original but no cause, which would print the C++ frames.
      *
-     * @param e as caught
-     * @param what what could not be done, such as "a step of training"
+     * @param what the operation that failed, such as "a step of training"
      * @return an {@link OutOfMemoryException} if memory ran out, an {@link IllegalStateException} for a closed tensor
      */
     public static RuntimeException explain(RuntimeException e, String what) {

@@ -27,24 +27,24 @@ import org.bytedeco.pytorch.global.torch;
 /**
  * Loads LibTorch's libraries from the class path as one set, whatever other LibTorch is installed on the system.
  *
- * <p>JavaCPP by itself unpacks and loads them one by one, {@code libtorch.so} before the {@code libtorch_cpu.so} that it
- * depends on, tries the library path for what did not load, and does not say so. The system's dynamic linker then takes
- * any file of that name that it finds, and the mixture crashes. Here, all files are unpacked before the first is loaded,
- * and each library is loaded after those that it depends on: the linker resolves a dependency to a library of that name
- * that is in the process already, before it searches {@code LD_LIBRARY_PATH}.
+ * <p>JavaCPP itself unpacks and loads the libraries one by one, {@code libtorch.so} before the {@code libtorch_cpu.so} on which
+ * it depends, and silently tries the library path for those that do not load. The system's dynamic linker then uses any file
+ * of that name that it finds, and the mixture crashes. This class unpacks all files before it loads the first, and loads each
+ * library after its dependencies, because the linker prefers a library of that name in the process to one on {@code
+ * LD_LIBRARY_PATH}.
  */
 final class NativeLibraries {
-    /** LibTorch's own, each after those that it depends on. The {@code cuda} ones come with the GPU natives only. */
+    /** LibTorch's own libraries, each after its dependencies. The {@code cuda} ones exist in the GPU natives only. */
     private static final List<String> LIB_TORCH = List.of("c10", "torch_cpu", "c10_cuda", "torch_cuda", "torch");
 
-    /** The libraries of which a second version in the process does harm; those of GCC are compatible. */
+    /** The libraries of which the process must not have two versions; those of GCC are compatible. */
     private static final Pattern EXCLUSIVE = Pattern.compile("(lib)?(torch|c10|openblas|jni).*");
 
     private static final Pattern MISSING = Pattern.compile("([^\\s:/]+): cannot open shared object file");
 
     private NativeLibraries() {}
 
-    /** @throws IllegalStateException if they are missing, cannot be unpacked or loaded, or if others have been loaded */
+    /** @throws IllegalStateException if the libraries are missing, cannot be unpacked or loaded, or others are loaded already */
     static void load() {
         try {
             chooseNatives();
@@ -70,14 +70,14 @@ final class NativeLibraries {
         }
     }
 
-    /** JavaCPP's last error is that it did not find a library anywhere else; the first says what is wrong with it. */
+    /** Returns the first cause: JavaCPP's last error only says that it did not find a library anywhere else. */
     static Throwable rootCause(Throwable e) {
         return e.getCause() == null ? e : rootCause(e.getCause());
     }
 
     /**
-     * Tells JavaCPP whether the natives on the class path are those for GPUs. It tries both otherwise: with those for the CPU it
-     * then loads any {@code libtorch_cuda.so} that the library path has.
+     * Tells JavaCPP whether the natives on the class path are those for GPUs. Otherwise it tries both, and with the natives for the
+     * CPU it loads any {@code libtorch_cuda.so} on the library path.
      */
     private static void chooseNatives() {
         Properties properties = Loader.loadProperties();
@@ -88,7 +88,7 @@ final class NativeLibraries {
         }
     }
 
-    /** The libraries of a class that its jars bring, by JavaCPP's name for them; the first jar wins, as a whole. */
+    /** Returns the libraries in the jars of a class, by JavaCPP's names; the first jar wins, as a whole. */
     private static Map<String, URL> bundled(Class<?> bindings, ClassProperties properties) {
         var names = names(properties);
         names.add(properties.getProperty("platform.library"));
@@ -139,7 +139,7 @@ final class NativeLibraries {
                 return cache;
             }
         } catch (IOException | InvalidPathException e) {
-            // told below: there is no directory at all, or not the one asked for, or the locale cannot write its name
+            // reported below: the directory is missing or another one, or the locale cannot represent its name
         }
         throw new IllegalStateException("The native libraries need a directory to be unpacked to, and "
                 + (asked == null
@@ -148,7 +148,7 @@ final class NativeLibraries {
                 + ": name one with -Dorg.bytedeco.javacpp.cachedir.");
     }
 
-    /** A library of the same name that is in the process would be taken for ours. Known on Linux only. */
+    /** Refuses libraries in the process that the linker would use instead of ours. Only Linux lists them. */
     private static void refuseOthers(Iterable<Path> ours) {
         var places = new HashMap<String, Path>();
         ours.forEach(path -> places.put(path.getFileName().toString(), path));
@@ -166,11 +166,11 @@ final class NativeLibraries {
         try {
             return Files.isSameFile(own, mapped);
         } catch (IOException e) {
-            return false; // the mapped one has been deleted
+            return false; // the mapped file has been deleted
         }
     }
 
-    /** The files that are mapped into this process; none where the system does not tell. */
+    /** Returns the libraries that are mapped into this process; none where the system does not list them. */
     static List<Path> mapped() {
         try (var maps = new BufferedReader(new FileReader("/proc/self/maps"))) {
             return maps.lines()
@@ -200,7 +200,7 @@ final class NativeLibraries {
         }
     }
 
-    /** JavaCPP takes the # as: not from the system instead. It returns null then, without the reason. */
+    /** Loads a library by its file. The # keeps JavaCPP from searching the system; it then returns null without a reason. */
     private static String loadBundled(String name, URL url, Path file, String... before) {
         String loaded = Loader.loadLibrary(torch.class, new URL[] {url}, name + "#", before);
         if (loaded != null) {
@@ -225,7 +225,7 @@ final class NativeLibraries {
         return file.toString();
     }
 
-    /** CUDA's libraries, from where JavaCPP looks for them. What is needed and missing shows when LibTorch's are loaded. */
+    /** Loads a library of CUDA from where JavaCPP finds it. A missing one is reported when LibTorch's libraries need it. */
     private static String loadFromSystem(String name, ClassProperties properties, String... before) {
         try {
             return Loader.loadLibrary(

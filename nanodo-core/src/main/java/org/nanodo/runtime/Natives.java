@@ -18,21 +18,21 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Loads LibTorch, once, with the settings that make it fast. Everything native starts here: the settings are environment
- * variables and allocator options that the libraries read while they load, so they cannot be set later.
+ * Loads LibTorch once, with the settings that make it fast. All native code starts through this class, because the settings
+ * are environment variables and allocator options that the libraries read only while they load.
  *
- * <p>Switch single settings off with {@code -Dnanodo.tuning.off=openmp,malloc}; a variable that is already set in the
- * environment is left alone. {@code -Dnanodo.threads=n} sets the number of threads (default: {@code OMP_NUM_THREADS},
- * else all processors).
+ * <p>{@code -Dnanodo.tuning.off=openmp,malloc} switches single settings off; environment variables that are already set keep
+ * their values. {@code -Dnanodo.threads=n} sets the number of threads (default: {@code OMP_NUM_THREADS}, otherwise all
+ * processors).
  */
 public final class Natives {
-    /** One setting and what it saves. */
+    /** A setting; each constant describes the cost that the setting avoids. */
     public enum Tuning {
         /** JavaCPP asks the system for the process's resident size at every allocation: 4 of 5.5 µs of a small operator. */
         POLLING,
-        /** OpenMP and OpenBLAS keep a thread pool each, whose idle threads spin and take the cores from one another. */
+        /** OpenMP and OpenBLAS each have a thread pool, whose idle threads spin and take the cores from the other's. */
         OPENMP,
-        /** glibc maps and unmaps each large tensor, and its page faults take half of a step: keep and reuse the memory. */
+        /** glibc maps and unmaps each large tensor, and the page faults take half of a step: keep and reuse the memory. */
         MALLOC,
         /** LibTorch may start with a single thread. */
         THREADS
@@ -40,7 +40,7 @@ public final class Natives {
 
     private static final Logger log = LoggerFactory.getLogger(Natives.class);
     private static final Set<Tuning> inForce = EnumSet.noneOf(Tuning.class);
-    private static RuntimeException failure; // of the one attempt, told to everyone who asks
+    private static RuntimeException failure; // of the only attempt to start, thrown to every caller
     private static int threads;
 
     static {
@@ -56,10 +56,10 @@ public final class Natives {
     private Natives() {}
 
     /**
-     * Loads the native libraries if that has not happened yet. Cheap to call again.
+     * Loads the native libraries unless they are loaded. Later calls cost next to nothing.
      *
-     * @throws IllegalStateException if there are none for this platform, or they cannot be unpacked or loaded
-     * @throws IllegalArgumentException if a setting is not understood
+     * @throws IllegalStateException if the libraries are missing for this platform, or cannot be unpacked or loaded
+     * @throws IllegalArgumentException if a setting is invalid
      */
     public static void start() {
         if (failure != null) {
@@ -67,22 +67,22 @@ public final class Natives {
         }
     }
 
-    /** A time limit as LibTorch takes it. */
+    /** Converts a time limit for LibTorch. */
     public static Milliseconds milliseconds(Duration duration) {
         return new Milliseconds(duration.toMillis());
     }
 
-    /** Threads that matrix products run on. */
+    /** Returns the number of threads on which matrix products run. */
     public static int threads() {
         return threads;
     }
 
-    /** A C string that a native library returned. */
+    /** Returns the text of a C string. */
     public static String text(Pointer string) {
         return new BytePointer(string).getString();
     }
 
-    /** Versions, devices, threads, BLAS and the settings in force, for a log or a bug report. */
+    /** Describes versions, devices, threads, BLAS and the settings in force, for a log or a bug report. */
     public static String describe() {
         start();
         String version = Natives.class.getPackage().getImplementationVersion();
@@ -142,7 +142,7 @@ public final class Natives {
                 wanted.remove(Tuning.valueOf(name.toUpperCase(Locale.ROOT)));
             } catch (IllegalArgumentException e) {
                 throw new IllegalArgumentException(
-                        "nanodo.tuning.off names an unknown setting \"" + name + "\"; there are "
+                        "nanodo.tuning.off names an unknown setting \"" + name + "\"; the settings are "
                                 + Arrays.toString(Tuning.values()).toLowerCase(Locale.ROOT),
                         e);
             }
@@ -156,7 +156,7 @@ public final class Natives {
         if (value.isBlank()) {
             return Runtime.getRuntime().availableProcessors();
         }
-        String outermost = value.split(",")[0].trim(); // OpenMP takes a number a nesting level
+        String outermost = value.split(",")[0].trim(); // OpenMP accepts one number per nesting level
         if (!outermost.matches("[1-9]\\d{0,4}")) {
             throw new IllegalArgumentException(
                     "The number of threads (nanodo.threads or OMP_NUM_THREADS) is \"" + value + "\", not 1 or more");
@@ -164,7 +164,7 @@ public final class Natives {
         return Integer.parseInt(outermost);
     }
 
-    /** Whether a library that reads our settings is in the process already. Known on Linux only. */
+    /** Returns whether the process has loaded a library that reads the settings; on systems other than Linux, false. */
     private static boolean alreadyLoaded() {
         return NativeLibraries.mapped().stream()
                 .map(file -> file.getFileName().toString())
@@ -190,15 +190,15 @@ public final class Natives {
     }
 
     /**
-     * Tells glibc to serve large blocks from its heaps and to give nothing back. Java's threads have heaps of their own, of
-     * parts of 64 MiB, which go back as soon as they are empty unless the padding is larger; blocks beyond that size are
-     * mapped and unmapped all the same.
+     * Makes glibc serve large blocks from its heaps and return nothing to the system. Java's threads have heaps of their own in
+     * parts of 64 MiB, which are returned as soon as they are empty unless the padding is larger; blocks beyond that size are
+     * mapped and unmapped in any case.
      */
     private static boolean keepMemory(CLibrary libc) {
         int trimThreshold = -1;
         int topPad = -2;
         int mmapThreshold = -3;
-        int unlimited = -1; // which glibc reads as the largest size_t
+        int unlimited = -1; // glibc reads it as the largest size_t
         boolean accepted = libc.mallopt(mmapThreshold, unlimited) == 1
                 || libc.mallopt(mmapThreshold, 1 << 25) == 1; // the most before glibc 2.35
         return accepted && libc.mallopt(trimThreshold, unlimited) == 1 && libc.mallopt(topPad, 1 << 27) == 1;

@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorType;
 import org.bytedeco.pytorch.Type;
 
-/** A LibTorch operator found by name, for those that the bindings leave out: all that start with an underscore. */
+/** A LibTorch operator found by its name, for those that the bindings omit: all whose names start with an underscore. */
 public final class Operator {
     private final OperatorHandle handle;
 
@@ -17,20 +17,20 @@ public final class Operator {
         this.handle = handle;
     }
 
-    /** Finds, say, {@code aten::_fused_adamw_}, which has no overloads: their name is then empty. */
+    /** @param overload the name of the overload; empty for an operator without overloads, such as {@code aten::_fused_adamw_} */
     public static Operator find(String name, String overload) {
         Natives.start();
         return new Operator(Scope.keep(Dispatcher.singleton().findSchemaOrThrow(name, overload)));
     }
 
-    /** Calls it; the vector returned holds the results. */
+    /** Calls the operator and returns its results. */
     public IValueVector call(IValue... arguments) {
         var stack = new IValueVector(arguments);
         handle.callBoxed(stack);
         return stack;
     }
 
-    /** An argument of type {@code Tensor[]}. The list shares the tensors, it copies nothing. */
+    /** Returns an argument of type {@code Tensor[]}, which shares the tensors. */
     public static IValue list(Iterable<Tensor> tensors) {
         var list = new GenericList(new Type.TypePtr(TensorType.get()));
         for (Tensor tensor : tensors) {
@@ -39,7 +39,7 @@ public final class Operator {
         return new IValue(list);
     }
 
-    /** An argument left out. */
+    /** Returns the value of an optional argument that is omitted. */
     public static IValue none() {
         return new IValue();
     }

@@ -1,6 +1,6 @@
 package org.nanodo.runtime;
 
-/** LibTorch has asked for more memory than the host or the GPU has left. What was computed is lost; nothing else is harmed. */
+/** Thrown if LibTorch needs more memory than the host or the GPU has left. Only the result of the operation is lost. */
 public final class OutOfMemoryException extends IllegalStateException {
     private static final long serialVersionUID = 1;
 

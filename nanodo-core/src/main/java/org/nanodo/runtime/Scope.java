@@ -6,11 +6,11 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Frees the native objects that this thread makes while the scope is open, all but those that {@link #export} or
- * {@link #keep} take out. Autograd holds what it needs by itself: closing a tensor only gives up this handle.
+ * Frees the native objects that this thread creates while the scope is open, except those that {@link #export} or
+ * {@link #keep} remove from it. Closing a tensor releases one handle only: autograd keeps the tensors that it needs.
  */
 public final class Scope implements AutoCloseable {
-    /** The collector sees small handles, not the memory behind them, so that it has to be called. */
+    /** Bytes after which the garbage collector is called, since it sees only small handles and not the memory behind them. */
     private static final long COLLECT_AFTER = 1L << 30;
 
     private static final AtomicLong leftToCollector = new AtomicLong();
@@ -28,7 +28,7 @@ public final class Scope implements AutoCloseable {
         return new Scope();
     }
 
-    /** Hands an object to the scope around this one, or to the garbage collector where there is none. */
+    /** Moves an object to the enclosing scope, or leaves it to the garbage collector if there is none. */
     public <P extends Pointer> P export(P pointer) {
         if (outer == null) {
             if (pointer instanceof Tensor tensor && leftToCollector.addAndGet(tensor.nbytes()) > COLLECT_AFTER) {
@@ -41,7 +41,7 @@ public final class Scope implements AutoCloseable {
         return pointer;
     }
 
-    /** Takes an object out of all scopes: it lives until its owner closes it, or until nothing refers to it. */
+    /** Removes an object from all scopes: it lives until its owner closes it or until nothing refers to it. */
     public static <P extends Pointer> P keep(P pointer) {
         pointer.retainReference();
         return pointer;

@@ -7,9 +7,9 @@ import org.bytedeco.pytorch.TensorBase;
 import org.bytedeco.pytorch.VoidTensorHook;
 
 /**
- * Runs an operator while OpenBLAS has one thread. LibTorch's fused attention calls OpenBLAS from inside an OpenMP loop,
- * where a threaded OpenBLAS makes it 50 times slower, while the linear layers around it want all threads. The count is
- * global to the process: models that train at the same time in one JVM may meet the wrong one, which costs time but not
+ * Runs an operator while OpenBLAS has one thread. LibTorch's fused attention calls OpenBLAS inside an OpenMP loop, where a
+ * threaded OpenBLAS makes it 50 times slower, while the linear layers around it need all threads. The number of threads is
+ * global to the process: models that train concurrently in one JVM may run with the wrong one, which costs time but not
  * correctness.
  */
 public final class SingleThreadedBlas {
@@ -24,7 +24,7 @@ public final class SingleThreadedBlas {
 
     private SingleThreadedBlas() {}
 
-    /** @param inputs where the operator's backward pass, which also gets one thread, hands its gradients on to */
+    /** @param inputs the tensors to which the operator's backward pass, which also gets one thread, passes gradients */
     public static Tensor call(Supplier<Tensor> operator, Tensor... inputs) {
         openblas_full.openblas_set_num_threads(1);
         try {
@@ -32,7 +32,7 @@ public final class SingleThreadedBlas {
             if (output.requires_grad()) {
                 output.register_hook(before);
                 for (Tensor input : inputs) {
-                    input.register_hook(after); // whichever continues first, all threads are back
+                    input.register_hook(after); // the first of them restores all threads
                 }
             }
             return output;
@@ -41,7 +41,7 @@ public final class SingleThreadedBlas {
         }
     }
 
-    /** Runs in the backward pass, when a gradient is ready and before its operator goes on. */
+    /** Runs in the backward pass when a gradient is ready, before its operator continues. */
     private static final class Hook extends VoidTensorHook {
         private final int threads;
 

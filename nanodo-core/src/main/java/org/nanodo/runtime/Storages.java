@@ -6,18 +6,18 @@ import org.bytedeco.pytorch.StorageImpl;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * Moves the memory from under tensors. Autograd keeps views of them from the forward to the backward pass, and these find
- * their memory wherever it is by then.
+ * Replaces the memory of tensors. The views that autograd keeps from the forward to the backward pass share the storage, and so
+ * use the new memory too.
  */
 public final class Storages {
     private Storages() {}
 
-    /** Lets a tensor and all its views live in the memory of another, as long and of the same type, which has to outlive that. */
+    /** Lets a tensor and all its views use the memory of another of equal length and type, which must outlive that use. */
     public static void lend(Tensor tensor, Tensor memory) {
         put(tensor, memory.data_ptr(), memory.nbytes());
     }
 
-    /** Takes a tensor's memory away and frees it if it was the tensor's own. To use it then is an error. */
+    /** Removes a tensor's memory, and frees it if the tensor owns it. The tensor must not be used then. */
     public static void drop(Tensor tensor) {
         put(tensor, null, 0);
     }

@@ -5,10 +5,12 @@ import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.IntPointer;
+import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
@@ -16,7 +18,7 @@ import org.bytedeco.pytorch.TensorOptions;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 
-/** Tensors from Java arrays and back. */
+/** Creates tensors from Java arrays, and arrays from tensors. */
 public final class Tensors {
     static {
         Natives.start();
@@ -24,17 +26,37 @@ public final class Tensors {
 
     private Tensors() {}
 
-    /** Token ids as int64, which both embedding and loss take. */
+    /** Returns token ids as int64, the type that embedding and loss require. */
     public static Tensor ids(Device device, int[] values, long... shape) {
+        return copy(values.length, shape, ScalarType.Int, device, ScalarType.Long, memory -> new IntPointer(memory)
+                .put(values, 0, values.length));
+    }
+
+    public static Tensor floats(Device device, float[] values, long... shape) {
+        return copy(values.length, shape, ScalarType.Float, device, ScalarType.Float, memory -> new FloatPointer(memory)
+                .put(values, 0, values.length));
+    }
+
+    public static Tensor doubles(Device device, double[] values, long... shape) {
+        return copy(
+                values.length, shape, ScalarType.Double, device, ScalarType.Double, memory -> new DoublePointer(memory)
+                        .put(values, 0, values.length));
+    }
+
+    private static Tensor copy(
+            int length, long[] shape, ScalarType type, Device device, ScalarType result, Consumer<Pointer> put) {
+        if (length != checkShape(shape)) {
+            throw new IllegalArgumentException(
+                    length + " values do not make a tensor of shape " + Arrays.toString(shape));
+        }
         try (var scope = Scope.open()) {
-            checkLength(values.length, shape);
-            Tensor ids = empty(Device.cpu(), ScalarType.Int, shape);
-            new IntPointer(ids.data_ptr()).put(values, 0, values.length);
-            return scope.export(ids.to(device.torch(), ScalarType.Long));
+            Tensor host = empty(Device.cpu(), type, shape);
+            put.accept(host.data_ptr());
+            return scope.export(host.to(device.torch(), result));
         }
     }
 
-    /** 0 to n - 1 as int64. */
+    /** Returns the numbers from 0 to n - 1 as int64. */
     public static Tensor range(Device device, long n) {
         checkShape(n);
         try (var scope = Scope.open()) {
@@ -42,25 +64,7 @@ public final class Tensors {
         }
     }
 
-    public static Tensor floats(Device device, float[] values, long... shape) {
-        try (var scope = Scope.open()) {
-            checkLength(values.length, shape);
-            Tensor floats = empty(Device.cpu(), ScalarType.Float, shape);
-            new FloatPointer(floats.data_ptr()).put(values, 0, values.length);
-            return scope.export(floats.to(device.torch(), ScalarType.Float));
-        }
-    }
-
-    public static Tensor doubles(Device device, double[] values, long... shape) {
-        try (var scope = Scope.open()) {
-            checkLength(values.length, shape);
-            Tensor doubles = empty(Device.cpu(), ScalarType.Double, shape);
-            new DoublePointer(doubles.data_ptr()).put(values, 0, values.length);
-            return scope.export(doubles.to(device.torch(), ScalarType.Double));
-        }
-    }
-
-    /** Zeros in float32. */
+    /** Returns zeros in float32. */
     public static Tensor zeros(Device device, long... shape) {
         checkShape(shape);
         try (var scope = Scope.open()) {
@@ -79,7 +83,7 @@ public final class Tensors {
         }
     }
 
-    /** Memory on the host for a tensor's values, page-locked where a GPU will copy into it. */
+    /** Returns a tensor on the host for a tensor's values, in page-locked memory if a GPU copies into it. */
     public static Tensor hostBuffer(Tensor tensor) {
         try (var scope = Scope.open()) {
             TensorOptions options =
@@ -90,19 +94,19 @@ public final class Tensors {
         }
     }
 
-    /** The same values at the start of a new autograd graph. */
+    /** Returns the same values as a leaf of a new autograd graph. */
     public static Tensor leaf(Tensor tensor) {
         Tensor leaf = open(tensor).detach();
         leaf.set_requires_grad(true);
         return leaf;
     }
 
-    /** The gradient that a leaf has received. LibTorch's own accessor refers into the leaf and dies with it. */
+    /** Returns the gradient of a leaf. The result of LibTorch's own accessor refers to the leaf and becomes invalid with it. */
     public static Tensor gradient(Tensor leaf) {
         return open(leaf).grad().detach();
     }
 
-    /** Its type as a constant of the enum, which can be compared; what the bindings return cannot. */
+    /** Returns the type as a constant of the enum, which can be compared, unlike the bindings' result. */
     public static ScalarType type(Tensor tensor) {
         return open(tensor).scalar_type().intern();
     }
@@ -113,37 +117,30 @@ public final class Tensors {
         }
     }
 
-    /** All values in row-major order, as float32. Waits for the device. */
+    /** Returns all values in row-major order as float32. Waits for the device. */
     public static float[] toFloats(Tensor tensor) {
-        checkFitsArray(tensor);
-        try (var scope = Scope.open()) {
-            Tensor host =
-                    tensor.detach().to(Device.cpu().torch(), ScalarType.Float).contiguous();
-            float[] values = new float[(int) host.numel()];
-            if (values.length > 0) { // a tensor of no elements has no memory
-                FloatBuffer buffer = host.createBuffer();
-                buffer.get(values);
-            }
-            return values;
-        }
+        float[] values = new float[arrayLength(tensor)];
+        read(tensor, ScalarType.Float, host -> host.<FloatBuffer>createBuffer().get(values));
+        return values;
     }
 
-    /** All values in row-major order, as float64. Waits for the device. */
+    /** Returns all values in row-major order as float64. Waits for the device. */
     public static double[] toDoubles(Tensor tensor) {
-        checkFitsArray(tensor);
+        double[] values = new double[arrayLength(tensor)];
+        read(tensor, ScalarType.Double, host -> host.<DoubleBuffer>createBuffer().get(values));
+        return values;
+    }
+
+    private static void read(Tensor tensor, ScalarType type, Consumer<Tensor> get) {
         try (var scope = Scope.open()) {
-            Tensor host =
-                    tensor.detach().to(Device.cpu().torch(), ScalarType.Double).contiguous();
-            double[] values = new double[(int) host.numel()];
-            if (values.length > 0) { // a tensor of no elements has no memory
-                DoubleBuffer buffer = host.createBuffer();
-                buffer.get(values);
+            Tensor host = tensor.detach().to(Device.cpu().torch(), type).contiguous();
+            if (host.numel() > 0) { // a tensor without elements has no memory
+                get.accept(host);
             }
-            return values;
         }
     }
 
-    /** Sets every element. */
+    /** Sets every element to a value. */
     public static void fill(Tensor tensor, double value) {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
@@ -151,11 +148,11 @@ public final class Tensors {
         }
     }
 
-    /** The memory of a contiguous tensor on the host, in parts that a buffer can address. */
+    /** Returns the memory of a contiguous tensor on the host in parts that a buffer can address. */
     public static List<ByteBuffer> memory(Tensor host) {
         if (!open(host).is_cpu() || !host.is_contiguous()) {
             throw new IllegalArgumentException(
-                    "The memory of a tensor that is on a GPU or not contiguous was asked for");
+                    "The memory of a tensor that is on a GPU or not contiguous cannot be accessed");
         }
         long bytes = host.nbytes();
         int part = 1 << 30;
@@ -177,23 +174,17 @@ public final class Tensors {
         return tensor;
     }
 
-    private static void checkFitsArray(Tensor tensor) {
+    private static int arrayLength(Tensor tensor) {
         long values = open(tensor).numel();
         int largest = Integer.MAX_VALUE - 8; // array of most JVMs
         if (values > largest) {
             throw new IllegalArgumentException("A Java array cannot hold the " + values
                     + " values of a tensor of shape " + Arrays.toString(tensor.shape()) + ": take parts of it");
         }
+        return (int) values;
     }
 
-    private static void checkLength(int length, long[] shape) {
-        if (length != checkShape(shape)) {
-            throw new IllegalArgumentException(
-                    length + " values do not make a tensor of shape " + Arrays.toString(shape));
-        }
-    }
-
-    /** @return the number of elements */
+    /** Checks a shape and returns its number of elements. */
     private static long checkShape(long... shape) {
         long elements = 1;
         long most = Long.MAX_VALUE / Double.BYTES;

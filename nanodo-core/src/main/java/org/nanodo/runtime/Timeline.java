@@ -5,14 +5,13 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 
-/** What ran when, in the format of Chrome's trace events, which chrome://tracing and ui.perfetto.dev show. For any thread. */
+/** A record of the times of operations, for viewers of Chrome's trace events such as ui.perfetto.dev. Thread-safe. */
 public final class Timeline {
     /** Records nothing. */
     public static final Timeline NONE = new Timeline(-1);
 
-    /** Something that ran, in the time of {@link System#nanoTime}, on a track where one thing runs at a time. */
+    /** An operation with its times by {@link System#nanoTime}, on a track whose operations do not overlap. */
     public record Span(String track, String name, long startNanos, long endNanos) {}
 
     private final int process;
@@ -22,12 +21,12 @@ public final class Timeline {
         this.process = process;
     }
 
-    /** @param rank tells the timelines of several ranks apart where a viewer shows them together */
+    /** @param rank distinguishes the timelines of several ranks in a viewer */
     public static Timeline of(int rank) {
         return new Timeline(rank);
     }
 
-    /** Records what began at {@code startNanos} and has ended now. */
+    /** Records an operation that started at {@code startNanos} and has just ended. */
     public synchronized void span(String track, String name, long startNanos) {
         if (this != NONE) {
             spans.add(new Span(track, name, startNanos, System.nanoTime()));
@@ -38,23 +37,19 @@ public final class Timeline {
         return List.copyOf(spans);
     }
 
+    /** A complete event, with its times in microseconds. */
+    private record Event(String ph, int pid, String tid, String name, double ts, double dur) {}
+
     public void write(Path file) throws IOException {
-        var events = new ArrayList<Map<String, Object>>();
-        for (Span span : spans()) {
-            events.add(Map.of(
-                    "ph",
-                    "X", // a complete event
-                    "pid",
-                    process,
-                    "tid",
-                    span.track,
-                    "name",
-                    span.name,
-                    "ts",
-                    span.startNanos / 1e3,
-                    "dur",
-                    (span.endNanos - span.startNanos) / 1e3));
-        }
+        List<Event> events = spans().stream()
+                .map(span -> new Event(
+                        "X",
+                        process,
+                        span.track,
+                        span.name,
+                        span.startNanos / 1e3,
+                        (span.endNanos - span.startNanos) / 1e3))
+                .toList();
         new ObjectMapper().writeValue(file.toFile(), events);
     }
 }

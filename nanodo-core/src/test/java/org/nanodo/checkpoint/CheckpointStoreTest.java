@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Random;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.files.AtomicDirectory;
@@ -141,6 +142,7 @@ class CheckpointStoreTest {
     }
 
     @Test
+    @Tag("slow")
     void anInterruptDoesNotTakeTheMemoryFromUnderASave() throws Exception {
         store = new CheckpointStore(workdir, 2);
         Tensor large = Tensors.zeros(Device.cpu(), 16 << 20);

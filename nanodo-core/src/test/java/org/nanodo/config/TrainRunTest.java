@@ -12,6 +12,7 @@ import java.util.List;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -112,6 +113,7 @@ class TrainRunTest {
 
     /** As in NanoDO, evaluation rows are as long as the context, and eval_max_target_length only warns. */
     @Test
+    @Tag("slow")
     void evaluationRowsAreAsLongAsTheContext() throws Exception {
         var losses = new ArrayList<Double>();
         for (int target : new int[] {4, 16, 512}) {
@@ -153,6 +155,7 @@ class TrainRunTest {
     }
 
     @Test
+    @Tag("slow")
     void anyModelWithItsOwnOptions() throws Exception {
         Path workdir = folder.resolve("run");
         try (var run = TrainRun.of(config("model.kind=llama", "model.options.kvHeads=1", "document_mask=true"))) {
@@ -265,6 +268,7 @@ class TrainRunTest {
 
     /** Also one that writes no checkpoints. */
     @Test
+    @Tag("slow")
     void oneRunAtATimeWritesToAWorkdir() throws Exception {
         for (String first : List.of("checkpoint=true", "checkpoint=false")) {
             try (var run = TrainRun.of(config(first))) {

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nanodo.Documents;
@@ -56,6 +57,7 @@ class ShardsTest {
     }
 
     @Test
+    @Tag("slow")
     void seekContinuesExactlyFromAnyBatch() throws Exception {
         TextSource source = shards(6, 0, 700, 3, 0, 1200, 40);
         for (PackedDataset data : List.of(

@@ -90,7 +90,7 @@ class RendezvousTest {
         var variables = RankProcesses.environment(1, 2, 29500);
         assertThatThrownBy(() -> with(variables, "RANK", "2"))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessage("RANK is \"2\": it has to be a number from 0 to 1");
+                .hasMessage("RANK is \"2\": it must be a number from 0 to 1");
         assertThatThrownBy(() -> with(variables, "WORLD_SIZE", "two")).hasMessageContaining("WORLD_SIZE is \"two\"");
         assertThatThrownBy(() -> with(variables, "MASTER_PORT", "70000"))
                 .hasMessageContaining("MASTER_PORT is \"70000\"");

@@ -272,6 +272,7 @@ class OptimizerTest {
     }
 
     @Test
+    @Tag("slow")
     void anothersCheckpointIsRefused() throws Exception {
         List<Optimizer> rules = List.of(AdamW.with(), Lion.with(), Adafactor.with(), Muon.with());
         for (int i = 0; i < rules.size(); i++) {

@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -33,6 +34,7 @@ class ByteScanTest {
     }
 
     @Test
+    @Tag("slow")
     void sectionsBeginWhereASimpleSearchFindsThem() throws Exception {
         for (byte[] text : texts()) {
             Path file = Files.write(directory.resolve("f"), text);

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -56,6 +57,7 @@ class JsonLinesTest {
     }
 
     @Test
+    @Tag("slow")
     void linesOfAnyLength() throws Exception {
         var random = new SplittableRandom(1);
         var json = new ObjectMapper();
