@@ -1,7 +1,8 @@
 package org.nanodo.distributed;
 
 import java.time.Duration;
-import java.util.StringJoiner;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Store;
 import org.bytedeco.pytorch.StringVector;
 import org.nanodo.runtime.CollectiveException;
@@ -40,13 +41,10 @@ record Arrivals(Store store, String prefix, int rank, int world) {
     }
 
     private String absent() {
-        var absent = new StringJoiner(", ");
-        for (int other = 0; other < world; other++) {
-            if (!has(store, key(other))) {
-                absent.add("rank " + other);
-            }
-        }
-        return absent.toString();
+        return IntStream.range(0, world)
+                .filter(other -> !has(store, key(other)))
+                .mapToObj(other -> "rank " + other)
+                .collect(Collectors.joining(", "));
     }
 
     static boolean has(Store store, String key) {

@@ -1,6 +1,5 @@
 package org.nanodo.distributed;
 
-import java.util.ArrayList;
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
@@ -128,13 +127,9 @@ public final class Fsdp implements Engine, AutoCloseable {
     public Tensor globalNorm() {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            var norms = new ArrayList<Tensor>();
-            for (Unit unit : units.all()) {
-                norms.add(unit.gradients().norm());
-            }
-            Tensor squares = torch.stack(new TensorVector(norms.toArray(Tensor[]::new)))
-                    .square()
-                    .sum();
+            Tensor[] norms =
+                    units.all().stream().map(unit -> unit.gradients().norm()).toArray(Tensor[]::new);
+            Tensor squares = torch.stack(new TensorVector(norms)).square().sum();
             ranks.allReduce(squares).await();
             return scope.export(squares.sqrt());
         }

@@ -1,7 +1,6 @@
 package org.nanodo.distributed;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.StringJoiner;
 import java.util.concurrent.Callable;
@@ -11,8 +10,8 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Store;
-import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Scope;
 
@@ -159,11 +158,9 @@ final class Peers implements AutoCloseable {
     }
 
     private List<String> read() {
-        var beats = new ArrayList<String>();
-        for (int other = 0; other < world; other++) {
-            beats.add(store.get_to_str(arrivals.key(other)));
-        }
-        return beats;
+        return IntStream.range(0, world)
+                .mapToObj(other -> store.get_to_str(arrivals.key(other)))
+                .toList();
     }
 
     private <T> T ask(Callable<T> question) throws TimeoutException, ExecutionException {

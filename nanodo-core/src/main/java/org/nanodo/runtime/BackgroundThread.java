@@ -36,10 +36,7 @@ public final class BackgroundThread {
             int thisThread = 0;
             CLibrary.load().setpriority(0, thisThread, 10);
         } catch (LinkageError e) { // the work is done anyway, since somebody waits for it
-            log.warn(
-                    "{} has the computation's priority and slows it down: {}",
-                    Thread.currentThread(),
-                    e.toString());
+            log.warn("{} has the computation's priority and slows it down: {}", Thread.currentThread(), e.toString());
         }
     }
 }

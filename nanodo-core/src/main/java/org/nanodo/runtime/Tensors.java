@@ -127,7 +127,8 @@ public final class Tensors {
     /** Returns all values in row-major order as float64. Waits for the device. */
     public static double[] toDoubles(Tensor tensor) {
         double[] values = new double[arrayLength(tensor)];
-        read(tensor, ScalarType.Double, host -> host.<DoubleBuffer>createBuffer().get(values));
+        read(tensor, ScalarType.Double, host -> host.<DoubleBuffer>createBuffer()
+                .get(values));
         return values;
     }
 

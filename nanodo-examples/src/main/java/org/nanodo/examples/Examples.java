@@ -5,7 +5,7 @@ import java.io.UncheckedIOException;
 import org.nanodo.train.DivergedException;
 import picocli.CommandLine;
 
-/** What the mains have in common. */
+/** The handling of commands that all mains share. */
 final class Examples {
     private Examples() {}
 
@@ -13,7 +13,7 @@ final class Examples {
         exit(execute(command, args));
     }
 
-    /** Lets the main thread return after a success, which under Maven shares its JVM. */
+    /** Exits only after a failure, since a main shares its JVM with Maven. */
     static void exit(int status) {
         if (status != 0) {
             System.exit(status);
@@ -24,7 +24,7 @@ final class Examples {
         return execute(new CommandLine(command), args);
     }
 
-    /** Runs a command; what a user did wrong is told in a line, not in a stack trace. */
+    /** Runs a command. An error of the user is printed as one line, without a stack trace. */
     static int execute(CommandLine command, String... args) {
         return command.setExecutionExceptionHandler((e, line, parsed) -> {
                     if (e instanceof IOException

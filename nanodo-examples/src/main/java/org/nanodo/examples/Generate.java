@@ -14,18 +14,18 @@ import picocli.CommandLine.Parameters;
         name = "Generate",
         mixinStandardHelpOptions = true,
         showDefaultValues = true,
-        description = "Lets a trained model continue a text.")
+        description = "Continues a text with a trained model.")
 public final class Generate implements Callable<Integer> {
     @Parameters(
             paramLabel = "DIR",
             defaultValue = "runs/train-java",
-            description = "The directory of a checkpoint, or that of a run, whose newest checkpoint is taken.")
+            description = "The directory of a checkpoint, or of a run, whose newest checkpoint is used.")
     private Path directory;
 
     @Option(names = "--prompt", description = "The text to continue.")
     private String prompt = "public class ";
 
-    @Option(names = "--temperature", description = "0 always takes the likeliest token.")
+    @Option(names = "--temperature", description = "0 always chooses the likeliest token.")
     private double temperature = 0.8;
 
     @Option(
@@ -41,7 +41,7 @@ public final class Generate implements Callable<Integer> {
     @Option(names = "--seed", description = "The same seed gives the same text.")
     private long seed = 0;
 
-    @Option(names = "--max-tokens", description = "How much to write at most.")
+    @Option(names = "--max-tokens", description = "The largest number of tokens to generate.")
     private int maxTokens = 400;
 
     public static void main(String[] args) {

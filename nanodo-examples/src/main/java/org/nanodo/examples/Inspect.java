@@ -15,7 +15,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** Shows what is in a checkpoint and checks that it is whole. */
+/** Shows the contents of a checkpoint and verifies it. */
 @Command(
         name = "Inspect",
         mixinStandardHelpOptions = true,
@@ -24,10 +24,10 @@ public final class Inspect implements Callable<Integer> {
     @Parameters(
             paramLabel = "DIR",
             description =
-                    "A checkpoint's folder or a saved model's, or that of a run, whose newest checkpoint is taken.")
+                    "The directory of a checkpoint or a saved model, or of a run, whose newest checkpoint is used.")
     private Path directory;
 
-    @Option(names = "--all", description = "List the optimizer's tensors, too.")
+    @Option(names = "--all", description = "List the optimizer's tensors too.")
     private boolean all;
 
     public static void main(String[] args) {

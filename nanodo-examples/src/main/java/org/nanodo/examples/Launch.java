@@ -24,27 +24,27 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** Starts the ranks of a run on this machine, in the way of torchrun. */
+/** Starts the ranks of a run on this machine, like torchrun. */
 @Command(
         name = "Launch",
         mixinStandardHelpOptions = true,
         showDefaultValues = true,
         description =
-                "Runs a main class as W ranks on this machine, each a JVM of its own with the variables that torchrun "
-                        + "sets (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT). When one fails, all are stopped, and "
-                        + "its exit code is returned.")
+                "Runs a main class as W ranks on this machine, each in its own JVM with the variables that torchrun sets "
+                        + "(RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT). When a rank fails, all are stopped, and its "
+                        + "exit code is returned.")
 public final class Launch implements Callable<Integer> {
-    @Option(names = "-n", required = true, paramLabel = "W", description = "Ranks to start.")
+    @Option(names = "-n", required = true, paramLabel = "W", description = "The number of ranks.")
     private int world;
 
-    @Option(names = "--port", description = "Where the ranks meet; 0 takes a free port.")
+    @Option(names = "--port", description = "The port at which the ranks meet; 0 chooses a free one.")
     private int port = 0;
 
     @Option(
             names = "--grace",
             paramLabel = "SECONDS",
             description =
-                    "How long ranks may take to end when they are stopped, with a checkpoint say, before they are killed.")
+                    "How long stopped ranks may take to end, for example to save a checkpoint, before they are killed.")
     private long grace = 30;
 
     @Option(
@@ -68,7 +68,7 @@ public final class Launch implements Callable<Integer> {
         Examples.exit(Examples.execute(command(), args));
     }
 
-    /** What stands behind the main class is for that class, options too. */
+    /** Passes everything after the main class to that class, options too. */
     static CommandLine command() {
         return new CommandLine(new Launch()).setStopAtPositional(true);
     }
@@ -134,7 +134,7 @@ public final class Launch implements Callable<Integer> {
         }
     }
 
-    /** Returns the exit code of the first rank to fail, 0 if none does. */
+    /** Waits for the ranks and returns the exit code of the first to fail, or 0. */
     private int await() throws InterruptedException {
         BlockingQueue<Integer> ended = new LinkedBlockingQueue<>();
         for (int rank = 0; rank < world; rank++) {
@@ -145,17 +145,17 @@ public final class Launch implements Callable<Integer> {
             int rank = ended.take();
             int status = ranks.get(rank).exitValue();
             if (status != 0) {
-                System.err.println("Rank " + rank + " ended with exit code " + status + ": all are stopped");
+                System.err.println("Rank " + rank + " ended with exit code " + status + "; all ranks are stopped");
                 return status;
             }
         }
         return 0;
     }
 
-    /** Ends what still runs, by SIGTERM and, after the time of grace, SIGKILL; returns when all is printed. */
+    /** Ends the running ranks by SIGTERM and, after the grace period, SIGKILL; returns when all output is printed. */
     private void stop() {
         synchronized (ranks) {
-            ranks.forEach(rank -> rank.toHandle().destroy()); // a process's own destroy() closes its output, too
+            ranks.forEach(rank -> rank.toHandle().destroy()); // Process.destroy() would also close its output
             long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(grace);
             try {
                 for (Process rank : ranks) {
@@ -164,7 +164,7 @@ public final class Launch implements Callable<Integer> {
                     }
                 }
                 for (Thread printer : printers) {
-                    printer.join(5_000); // not for ever: a child of the rank may hold its output open
+                    printer.join(5_000); // with a limit, since a child of the rank may hold its output open
                 }
             } catch (InterruptedException e) {
                 ranks.forEach(Process::destroyForcibly);
@@ -173,7 +173,7 @@ public final class Launch implements Callable<Integer> {
         }
     }
 
-    /** Passes lines on as the bytes they are. */
+    /** Copies lines byte by byte, each with a prefix. */
     private void print(String prefix, InputStream from, PrintStream to) {
         var printer = new Thread(() -> {
             try (var lines = new BufferedReader(new InputStreamReader(from, StandardCharsets.ISO_8859_1))) {
@@ -191,7 +191,7 @@ public final class Launch implements Callable<Integer> {
         printers.add(printer);
     }
 
-    /** Maven runs mains in its own JVM, with a class loader for the project. */
+    /** Returns the class path of the project, also under Maven, which runs mains in its own JVM with a class loader of their own. */
     private static String classPath() {
         if (!(Thread.currentThread().getContextClassLoader() instanceof URLClassLoader loader)) {
             return System.getProperty("java.class.path");

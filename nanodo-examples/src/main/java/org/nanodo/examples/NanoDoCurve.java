@@ -27,7 +27,7 @@ import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Repeats a training run of the original NanoDO and draws both loss curves on one another. */
+/** Repeats a training run of the original NanoDO and draws both loss curves in one figure. */
 @Command(
         name = "NanoDoCurve",
         mixinStandardHelpOptions = true,
@@ -36,7 +36,7 @@ import picocli.CommandLine.Option;
                 "Repeats 500 steps of the original NanoDO (JAX, float64) on tinyshakespeare's characters, from its "
                         + "own initial parameters and batches, and draws the loss of both.")
 public final class NanoDoCurve implements Callable<Integer> {
-    /** The batches of a recorded run, one token after the other: packing cuts them into the same rows again. */
+    /** The batches of a recorded run as one sequence of tokens, which packing cuts into the same rows again. */
     private record Recorded(int... ids) implements TokenSource {
         @Override
         public int size() {
@@ -62,7 +62,7 @@ public final class NanoDoCurve implements Callable<Integer> {
     @Option(names = "--run", paramLabel = "FILE", description = "The recorded run.")
     private Path run = Path.of("nanodo-core/src/test/resources/golden/nanodo_curve.safetensors");
 
-    @Option(names = "--figure", paramLabel = "FILE", description = "Where the figure goes, as PNG.")
+    @Option(names = "--figure", paramLabel = "FILE", description = "The file of the figure, a PNG.")
     private Path figure = Path.of("docs/figures/nanodo-curve.png");
 
     public static void main(String[] args) {

@@ -8,7 +8,7 @@ import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
 import org.nanodo.metrics.Metrics;
 
-/** Shows a run: as a bar with the time left on a terminal, as a line now and then elsewhere. */
+/** Shows the progress of a run: a bar with the remaining time on a terminal, otherwise occasional lines. */
 final class Progress implements Consumer<Metrics>, AutoCloseable {
     private static final long SILENCE = 20_000_000_000L;
 
@@ -16,7 +16,7 @@ final class Progress implements Consumer<Metrics>, AutoCloseable {
     private long shown; // in nanoseconds
     private boolean started;
     private ProgressBar bar;
-    private double loss = Double.NaN; // both smoothed over some 20 steps
+    private double loss = Double.NaN; // smoothed over about 20 steps, as is tokensPerSecond
     private double tokensPerSecond = Double.NaN;
     private String evaluated = "";
 
@@ -24,7 +24,7 @@ final class Progress implements Consumer<Metrics>, AutoCloseable {
         this.steps = steps;
     }
 
-    /** Shows from here on: of several ranks only one is to. */
+    /** Starts to show progress. Of several ranks, only one should call this. */
     void startFrom(long step) {
         started = true;
         if (System.console() != null) {

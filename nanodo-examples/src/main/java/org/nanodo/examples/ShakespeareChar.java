@@ -15,25 +15,25 @@ import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** The run that nanoGPT's README describes for a CPU, to compare with. */
+/** The run for a CPU that nanoGPT's README describes, for comparison. */
 @Command(
         name = "ShakespeareChar",
         mixinStandardHelpOptions = true,
         showDefaultValues = true,
         description =
-                "nanoGPT's character-level CPU run: 4 blocks, D=128, 64 characters of context, 12 rows a batch, and AdamW "
+                "nanoGPT's character-level CPU run: 4 blocks, D=128, 64 characters of context, 12 rows per batch, and AdamW "
                         + "with a learning rate of 1e-3 down to 1e-4. Its README gives a validation loss of 1.88.")
 public final class ShakespeareChar implements Callable<Integer> {
-    @Option(names = "--train", required = true, paramLabel = "FILE", description = "Text to learn from.")
+    @Option(names = "--train", required = true, paramLabel = "FILE", description = "The training text.")
     private Path train;
 
-    @Option(names = "--validation", required = true, paramLabel = "FILE", description = "Text to evaluate on.")
+    @Option(names = "--validation", required = true, paramLabel = "FILE", description = "The validation text.")
     private Path validation;
 
-    @Option(names = "--steps", description = "Updates to make.")
+    @Option(names = "--steps", description = "The number of updates.")
     private long steps = 2000;
 
-    @Option(names = "--seed", description = "For parameters and data order.")
+    @Option(names = "--seed", description = "The seed of parameters and data order.")
     private long seed = 1;
 
     public static void main(String[] args) {

@@ -10,23 +10,25 @@ import org.nanodo.runtime.Natives;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Runs any config, as NanoDO's {@code main.py} does; under a launcher, as one of several ranks. */
+/** Runs a config, like NanoDO's {@code main.py}; under a launcher, as one of several ranks. */
 @Command(
         name = "Train",
         mixinStandardHelpOptions = true,
-        description = "Trains what a config says. Interrupted, it goes on from its last checkpoint when run again.")
+        description = "Trains as a config describes. A run that was interrupted resumes from its last checkpoint.")
 public final class Train implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "JSON or YAML with what differs from the defaults, which are NanoDO's: see --print.")
+            description =
+                    "JSON or YAML with the values that differ from the defaults, which are NanoDO's; see --print.")
     private Path file;
 
     @Option(
             names = "--set",
             paramLabel = "KEY=VALUE",
             description =
-                    "Overrides, as in --set model.D=256 --set opt.peak_learning_rate=0.003. Values are JSON, or strings; of a key that takes a string they stay as they are.")
+                    "Overrides a value, as in --set model.D=256 --set opt.peak_learning_rate=0.003. Values are JSON or strings; "
+                            + "for a key whose value is a string they are not parsed.")
     private String[] overrides = {};
 
     @Option(names = "--print", description = "Print the whole config instead of running it.")

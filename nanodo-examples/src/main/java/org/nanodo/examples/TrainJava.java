@@ -19,39 +19,39 @@ import org.nanodo.train.Trainer;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/** Trains a small model on real text, byte by byte, and lets it write. */
+/** Trains a small byte-level model on real text and samples from it. */
 @Command(
         name = "TrainJava",
         mixinStandardHelpOptions = true,
         showDefaultValues = true,
-        description = "Trains a byte-level model on Java source code, or on a text of yours, and prints a sample. "
-                + "Interrupted, it goes on from its last checkpoint when run again.")
+        description = "Trains a byte-level model on Java source code, or on a text of your own, and prints a sample. "
+                + "A run that was interrupted resumes from its last checkpoint.")
 public final class TrainJava implements Callable<Integer> {
     @Option(
             names = "--data",
             paramLabel = "PATH",
-            description = "A text file or a folder of them. Without it: the sources of AssertJ, 6.9 MB of Java.")
+            description = "A text file or a directory of text files. Default: the sources of AssertJ, 6.9 MB of Java.")
     private Path data;
 
-    @Option(names = "--workdir", paramLabel = "DIR", description = "Where checkpoints go.")
+    @Option(names = "--workdir", paramLabel = "DIR", description = "The directory of checkpoints.")
     private Path workdir = Path.of("runs", "train-java");
 
-    @Option(names = "--fresh", description = "Start anew in a folder of its own, whatever --workdir holds.")
+    @Option(names = "--fresh", description = "Start a new run in a new directory, whatever --workdir contains.")
     private boolean fresh;
 
-    @Option(names = "--steps", description = "Updates to make.")
+    @Option(names = "--steps", description = "The number of updates.")
     private long steps = 1000;
 
     @Option(
             names = "--model",
             paramLabel = "NAME",
-            description = "The kind of model; an unknown one is told which there are.")
+            description = "The kind of model; the message for an unknown one lists all.")
     private String kind = "nanodo";
 
     @Option(names = "-D", paramLabel = "D", description = "Model width.")
     private int D = 128;
 
-    @Option(names = "-H", paramLabel = "H", description = "Attention heads; have to divide D.")
+    @Option(names = "-H", paramLabel = "H", description = "Attention heads; must divide D.")
     private int H = 4;
 
     @Option(names = "-N", paramLabel = "N", description = "Blocks.")
@@ -60,16 +60,16 @@ public final class TrainJava implements Callable<Integer> {
     @Option(names = "-L", paramLabel = "L", description = "Context length in bytes.")
     private int L = 128;
 
-    @Option(names = "-B", paramLabel = "B", description = "Rows a batch.")
+    @Option(names = "-B", paramLabel = "B", description = "Rows per batch.")
     private int B = 16;
 
     @Option(names = "--learning-rate", description = "Peak of the schedule: warmup, then a cosine down to a tenth.")
     private double learningRate = 3e-3;
 
-    @Option(names = "--seed", description = "For parameters, data order, and the sample.")
+    @Option(names = "--seed", description = "The seed of parameters, data order and the sample.")
     private long seed = 42;
 
-    @Option(names = "--prompt", description = "What the sample continues.")
+    @Option(names = "--prompt", description = "The text that the sample continues.")
     private String prompt = "public class ";
 
     public static void main(String[] args) {
@@ -146,11 +146,11 @@ public final class TrainJava implements Callable<Integer> {
         if (files.size() > 1) {
             return files;
         }
-        Path file = Path.of(files.name(0)); // cut up, so that part of it can be held out
+        Path file = Path.of(files.name(0)); // cut into sections, so that some can be held out
         return TextSource.sections(file, (int) Math.max(1, Math.min(1 << 14, Files.size(file) / 50)));
     }
 
-    /** The jar that Maven put on the class path. */
+    /** Returns the jar that Maven has put on the class path. */
     private static Path assertjSources() throws IOException {
         URL resource = TrainJava.class.getResource("/org/assertj/core/api/Assertions.java");
         if (resource == null) {
