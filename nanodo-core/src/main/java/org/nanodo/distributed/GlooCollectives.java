@@ -20,6 +20,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.Work;
 import org.bytedeco.pytorch.global.torch;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Natives;

@@ -9,6 +9,7 @@ import java.util.concurrent.TimeoutException;
 import org.bytedeco.cuda.global.nccl;
 import org.bytedeco.cuda.nccl.ncclComm;
 import org.bytedeco.cuda.nccl.ncclUniqueId;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.CudaStream;
 import org.nanodo.runtime.Natives;

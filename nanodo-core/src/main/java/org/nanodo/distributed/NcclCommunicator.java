@@ -11,6 +11,7 @@ import org.bytedeco.cuda.global.nccl;
 import org.bytedeco.cuda.nccl.ncclComm;
 import org.bytedeco.pytorch.Store;
 import org.bytedeco.pytorch.Tensor;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.CudaStream;
 import org.nanodo.runtime.Device;

@@ -12,6 +12,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Store;
+import org.nanodo.files.DaemonThread;
 import org.nanodo.runtime.CollectiveException;
 import org.nanodo.runtime.Scope;
 
