@@ -80,7 +80,7 @@ class TextSourceTest {
     void whatTheSystemRefusesComesWithARemedy() throws Exception {
         assertThat(Failures.reason(new FileSystemException("/a/file", null, "Too many open files")))
                 .isEqualTo(
-                        "/a/file: Too many open files. This process may open no more: raise its limit, by ulimit -n 65536");
+                        "/a/file: Too many open files. This process may open no more: raise its limit, for example by ulimit -n 65536");
         assertThat(Failures.reason(new AccessDeniedException("/a/file")))
                 .isEqualTo("/a/file may not be read by this user");
         assertThat(Failures.reason(new IOException("other"))).isEqualTo("other");
