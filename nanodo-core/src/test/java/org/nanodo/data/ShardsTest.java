@@ -25,7 +25,7 @@ import org.nanodo.source.UnreadDocument;
 /** Shards of unknown length as a dataset: order, seeking and failing. */
 class ShardsTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void everyDocumentOnceAnEpochInANewOrderEachTime() throws Exception {
@@ -180,7 +180,7 @@ class ShardsTest {
                         .hasMessageContaining("The source has no documents: none of its 3 shards");
             }
         }
-        Path file = Files.writeString(folder.resolve("corrupt"), "{\n{\n");
+        Path file = Files.writeString(directory.resolve("corrupt"), "{\n{\n");
         try (var batches = PackedDataset.of(
                         TextSource.jsonLines(file.toString(), "text").skipCorrupt())
                 .iterator()) {
@@ -192,15 +192,15 @@ class ShardsTest {
     /** What lies deeper than the pattern reaches may be anything, and forbidden. */
     @Test
     void patternsLookNoDeeperThanTheyCan() throws Exception {
-        Path deep = Files.createDirectories(folder.resolve("a/b"));
-        Files.writeString(folder.resolve("one.jsonl"), "\uFEFF{\"text\":\"1\"}\n");
-        Files.writeString(folder.resolve("a/two.jsonl"), "{\"text\":\"2\"}\n");
+        Path deep = Files.createDirectories(directory.resolve("a/b"));
+        Files.writeString(directory.resolve("one.jsonl"), "\uFEFF{\"text\":\"1\"}\n");
+        Files.writeString(directory.resolve("a/two.jsonl"), "{\"text\":\"2\"}\n");
         Files.writeString(deep.resolve("three.jsonl"), "{\"text\":\"3\"}\n");
-        assertThat(Documents.texts(TextSource.jsonLines(folder + "/*.jsonl", "text")))
+        assertThat(Documents.texts(TextSource.jsonLines(directory + "/*.jsonl", "text")))
                 .containsExactly("1");
-        assertThat(Documents.texts(TextSource.jsonLines(folder + "/*/*.jsonl", "text")))
+        assertThat(Documents.texts(TextSource.jsonLines(directory + "/*/*.jsonl", "text")))
                 .containsExactly("2");
-        assertThat(Documents.texts(TextSource.jsonLines(folder + "/**.jsonl", "text")))
+        assertThat(Documents.texts(TextSource.jsonLines(directory + "/**.jsonl", "text")))
                 .containsExactly("3", "2", "1");
     }
 
@@ -215,7 +215,7 @@ class ShardsTest {
 
     /** Compressed files of documents "shard:number". */
     private TextSource shards(int count, int... documents) throws IOException {
-        Path set = Files.createTempDirectory(folder, "shards");
+        Path set = Files.createTempDirectory(directory, "shards");
         for (int shard = 0; shard < count; shard++) {
             var lines = new StringBuilder("\n");
             for (int i = 0; i < documents[shard]; i++) {

@@ -31,7 +31,7 @@ import org.nanodo.model.DecoderModel;
 
 class MetricWriterTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     private static Metrics metrics(long step, double loss) {
         var values = new LinkedHashMap<String, Double>();
@@ -42,7 +42,7 @@ class MetricWriterTest {
 
     @Test
     void jsonLinesGoOnAfterACrash() throws Exception {
-        Path file = folder.resolve("new/metrics.jsonl");
+        Path file = directory.resolve("new/metrics.jsonl");
         try (var writer = MetricWriter.jsonLines(file)) {
             writer.accept(metrics(1, 5.5));
             assertThat(file).as("written at once").content().endsWith("}\n");
@@ -62,7 +62,7 @@ class MetricWriterTest {
     /** More than is read at once from its end. */
     @Test
     void aLongLineCutShortGoes() throws Exception {
-        Path file = folder.resolve("metrics.jsonl");
+        Path file = directory.resolve("metrics.jsonl");
         String line = "{\"step\":1}\n";
         Files.writeString(file, line + "{\"step\":" + "1".repeat(200_000));
         try (var writer = MetricWriter.jsonLines(file)) {
@@ -78,7 +78,7 @@ class MetricWriterTest {
 
     @Test
     void anotherFileIsNotTouched() throws Exception {
-        Path file = Files.writeString(folder.resolve("notes.txt"), "my notes");
+        Path file = Files.writeString(directory.resolve("notes.txt"), "my notes");
         try (var writer = MetricWriter.jsonLines(file)) {
             assertThatThrownBy(() -> writer.accept(metrics(1, 1)))
                     .hasMessageContaining("notes.txt is not a file of metrics");
@@ -88,7 +88,7 @@ class MetricWriterTest {
 
     @Test
     void aFolderThatCannotBeIsNamed() throws Exception {
-        Path file = Files.writeString(folder.resolve("file"), "");
+        Path file = Files.writeString(directory.resolve("file"), "");
         assertThatThrownBy(() ->
                         MetricWriter.jsonLines(file.resolve("metrics.jsonl")).accept(metrics(1, 1)))
                 .isInstanceOf(UncheckedIOException.class)
@@ -102,16 +102,16 @@ class MetricWriterTest {
     @Test
     void tensorBoardReadsWhatItExpects() throws Exception {
         double before = System.currentTimeMillis() / 1e3;
-        try (var writer = MetricWriter.tensorBoard(folder)) {
+        try (var writer = MetricWriter.tensorBoard(directory)) {
             writer.accept(metrics(7, 5.5));
             writer.accept(new Metrics(8, Map.of("eval_loss", 1e-3)));
         }
-        try (var writer = MetricWriter.tensorBoard(folder)) {
+        try (var writer = MetricWriter.tensorBoard(directory)) {
             writer.accept(metrics(300, Double.NaN));
             writer.accept(metrics(20, 5)); // gone back to a checkpoint
         }
         List<Path> files;
-        try (var list = Files.list(folder)) {
+        try (var list = Files.list(directory)) {
             files = list.sorted().toList();
         }
         assertThat(files).hasSize(2);
@@ -211,13 +211,13 @@ class MetricWriterTest {
         };
         try (var loader = new URLClassLoader(classes, withoutProtobuf)) {
             Class<?> writers = loader.loadClass("org.nanodo.metrics.MetricWriter");
-            writers.getMethod("jsonLines", Path.class).invoke(null, folder);
+            writers.getMethod("jsonLines", Path.class).invoke(null, directory);
             assertThatThrownBy(
-                            () -> writers.getMethod("tensorBoard", Path.class).invoke(null, folder))
+                            () -> writers.getMethod("tensorBoard", Path.class).invoke(null, directory))
                     .rootCause()
                     .isInstanceOf(ClassNotFoundException.class);
             assertThatThrownBy(
-                            () -> writers.getMethod("tensorBoard", Path.class).invoke(null, folder))
+                            () -> writers.getMethod("tensorBoard", Path.class).invoke(null, directory))
                     .cause()
                     .hasMessageContaining("add com.google.protobuf:protobuf-java");
         }
@@ -227,7 +227,7 @@ class MetricWriterTest {
     @Test
     void aFullDiskCostsTheRecordsMeantForItAndNoOther() throws Exception {
         boolean[] full = {false};
-        Path path = folder.resolve("metrics.jsonl");
+        Path path = directory.resolve("metrics.jsonl");
         String log = logOf(() -> {
             try (var file = new RecordFile(path, p -> new FillingDisk(p, full))) {
                 file.append("one\n".getBytes(StandardCharsets.UTF_8));
@@ -251,7 +251,7 @@ class MetricWriterTest {
 
     @Test
     void aFileThatIsMovedOrRemovedEndsTheRun() throws Exception {
-        Path run = Files.createDirectories(folder.resolve("run"));
+        Path run = Files.createDirectories(directory.resolve("run"));
         for (String ending : List.of("moved", "removed", "another")) {
             Path path = run.resolve("metrics.jsonl");
             try (var writer = MetricWriter.jsonLines(path)) {
@@ -259,7 +259,7 @@ class MetricWriterTest {
                 if (ending.equals("removed")) {
                     Files.delete(path);
                 } else {
-                    Files.move(path, folder.resolve(ending));
+                    Files.move(path, directory.resolve(ending));
                 }
                 if (ending.equals("another")) {
                     Files.writeString(path, "{\"step\":1}\n");
@@ -272,13 +272,13 @@ class MetricWriterTest {
             }
             Files.deleteIfExists(path);
         }
-        assertThat(folder.resolve("moved")).hasContent("{\"step\":1}\n");
+        assertThat(directory.resolve("moved")).hasContent("{\"step\":1}\n");
     }
 
     /** Each would write over the other's records. */
     @Test
     void twoRunsDoNotWriteToOneFile() throws Exception {
-        Path path = folder.resolve("metrics.jsonl");
+        Path path = directory.resolve("metrics.jsonl");
         try (var first = MetricWriter.jsonLines(path);
                 var second = MetricWriter.jsonLines(path)) {
             first.accept(new Metrics(1, Map.of()));
@@ -291,7 +291,7 @@ class MetricWriterTest {
 
     @Test
     void anInterruptedWriteDoesNotEndTheFile() throws Exception {
-        Path path = folder.resolve("metrics.jsonl");
+        Path path = directory.resolve("metrics.jsonl");
         try (var writer = MetricWriter.jsonLines(path)) {
             writer.accept(new Metrics(1, Map.of()));
             logOf(() -> {
@@ -437,12 +437,12 @@ class MetricWriterTest {
     /** Stopped after a checkpoint and resumed from it, a run writes some of its steps again. */
     @Test
     void aRunWritesWhatItsListenersHear() throws Exception {
-        Path file = folder.resolve("metrics.jsonl");
+        Path file = directory.resolve("metrics.jsonl");
         var heard = new ArrayList<Metrics>();
         for (int steps : new int[] {3, 5}) {
             try (var model = DecoderModel.create(config(false), 1);
                     var trainer = builder(model, steps)
-                            .checkpoints(folder.resolve("run"), 2, 3)
+                            .checkpoints(directory.resolve("run"), 2, 3)
                             .evaluate(TinyRun.DATA, 4)
                             .write(MetricWriter.jsonLines(file))
                             .listen(heard::add)

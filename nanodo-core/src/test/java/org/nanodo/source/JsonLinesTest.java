@@ -26,7 +26,7 @@ import org.nanodo.data.PackedDataset;
 
 class JsonLinesTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void theFieldOfEachLinePlainOrGzip() throws Exception {
@@ -38,10 +38,10 @@ class JsonLinesTest {
                   \t
                 {"text":""}
                 {"n":[{"text":1}],"text":"no end of line"}""";
-        Path plain = Files.writeString(folder.resolve("a.jsonl"), lines);
+        Path plain = Files.writeString(directory.resolve("a.jsonl"), lines);
         Path gzip = gzip("b.json.gz", lines.getBytes(StandardCharsets.UTF_8));
         byte[] both = Files.readAllBytes(gzip);
-        Path members = folder.resolve("c.gz"); // as files are that were made by cat
+        Path members = directory.resolve("c.gz"); // as files are that were made by cat
         byte[] newLine = Files.readAllBytes(gzip("n.gz", new byte[] {'\n'}));
         Files.write(members, concat(both, newLine, both));
         List<String> texts = List.of("one ü \"q\"\n", "two 🙂", "", "no end of line");
@@ -127,7 +127,7 @@ class JsonLinesTest {
     void overlongAndHalfCharactersAreNotUtf8() throws Exception {
         for (byte[] bad :
                 List.of(bytes(0xC0, 0x80), bytes(0xED, 0xA0, 0x80), bytes(0xE2, 0x82), bytes(0xF5, 0x80, 0x80, 0x80))) {
-            Path file = Files.write(folder.resolve("bad"), concat("{\"text\":\"".getBytes(), bad, "\"}".getBytes()));
+            Path file = Files.write(directory.resolve("bad"), concat("{\"text\":\"".getBytes(), bad, "\"}".getBytes()));
             assertThatThrownBy(() -> texts(file)).hasMessageContaining("line 1 is not UTF-8");
         }
     }
@@ -142,7 +142,7 @@ class JsonLinesTest {
                     .append("\"}\n");
         }
         byte[] whole = Files.readAllBytes(gzip("whole.gz", lines.toString().getBytes()));
-        Path cut = folder.resolve("cut.json.gz");
+        Path cut = directory.resolve("cut.json.gz");
         for (int length : new int[] {2, 9, 11, whole.length / 2, whole.length - 9, whole.length - 1}) {
             Files.write(cut, Arrays.copyOf(whole, length));
             assertThatThrownBy(() -> Documents.texts(
@@ -162,8 +162,8 @@ class JsonLinesTest {
     @Test
     void patternsAndLists() throws Exception {
         for (String name : List.of("c4/b.json.gz", "c4/a.json.gz", "c4/deep/c.json.gz", "c4/a.txt", "c4/x[1].jsonl")) {
-            Files.createDirectories(folder.resolve(name).getParent());
-            Files.writeString(folder.resolve(name), "{\"text\":\"" + name + "\"}");
+            Files.createDirectories(directory.resolve(name).getParent());
+            Files.writeString(directory.resolve(name), "{\"text\":\"" + name + "\"}");
         }
         assertThat(found("c4/*.json.gz")).containsExactly("c4/a.json.gz", "c4/b.json.gz");
         assertThat(found("c4/**.json.gz")).containsExactly("c4/a.json.gz", "c4/b.json.gz", "c4/deep/c.json.gz");
@@ -171,11 +171,11 @@ class JsonLinesTest {
         assertThat(found("c4/b.json.gz")).containsExactly("c4/b.json.gz");
         assertThat(found("c4/x[1].jsonl")).containsExactly("c4/x[1].jsonl");
         assertThat(found("c4/?.json.gz")).hasSize(2);
-        Path a = folder.resolve("c4/a.json.gz");
-        Path b = folder.resolve("c4/b.json.gz");
+        Path a = directory.resolve("c4/a.json.gz");
+        Path b = directory.resolve("c4/b.json.gz");
         assertThat(Documents.texts(TextSource.jsonLines(List.of(b, a), "text")))
                 .containsExactly("c4/b.json.gz", "c4/a.json.gz");
-        assertThat(Documents.texts(TextSource.jsonLines(folder + "/c4/*.json.gz", "text")
+        assertThat(Documents.texts(TextSource.jsonLines(directory + "/c4/*.json.gz", "text")
                         .matching(name -> name.endsWith("b.json.gz"))))
                 .containsExactly("c4/b.json.gz");
         assertThatThrownBy(() -> found("c4/*.zip"))
@@ -193,11 +193,12 @@ class JsonLinesTest {
 
     @Test
     void theFingerprintIsThatOfTheFilesWhereverTheyAre() throws Exception {
-        Path a = Files.writeString(Files.createDirectories(folder.resolve("1")).resolve("f"), "{\"text\":\"a\"}");
-        Path moved =
-                Files.writeString(Files.createDirectories(folder.resolve("2")).resolve("f"), "{\"text\":\"a\"}");
-        Path other =
-                Files.writeString(Files.createDirectories(folder.resolve("3")).resolve("f"), "{\"text\":\"b\"}");
+        Path a = Files.writeString(
+                Files.createDirectories(directory.resolve("1")).resolve("f"), "{\"text\":\"a\"}");
+        Path moved = Files.writeString(
+                Files.createDirectories(directory.resolve("2")).resolve("f"), "{\"text\":\"a\"}");
+        Path other = Files.writeString(
+                Files.createDirectories(directory.resolve("3")).resolve("f"), "{\"text\":\"b\"}");
         String print = TextSource.jsonLines(a.toString(), "text").fingerprint();
         assertThat(TextSource.jsonLines(moved.toString(), "text").fingerprint()).isEqualTo(print);
         assertThat(TextSource.jsonLines(other.toString(), "text").fingerprint()).isNotEqualTo(print);
@@ -207,7 +208,7 @@ class JsonLinesTest {
     @Test
     void aSplitHasEveryDocumentOnOneSide() throws Exception {
         Path file = Files.writeString(
-                folder.resolve("f"),
+                directory.resolve("f"),
                 String.join(
                         "\n",
                         IntStream.range(0, 2000)
@@ -228,7 +229,7 @@ class JsonLinesTest {
     }
 
     private List<String> found(String pattern) throws IOException {
-        return Documents.texts(TextSource.jsonLines(folder + "/" + pattern, "text"));
+        return Documents.texts(TextSource.jsonLines(directory + "/" + pattern, "text"));
     }
 
     private static List<String> texts(Path file) throws IOException {
@@ -236,7 +237,7 @@ class JsonLinesTest {
     }
 
     private Path gzip(String name, byte[] content) throws IOException {
-        return Documents.gzip(folder.resolve(name), content);
+        return Documents.gzip(directory.resolve(name), content);
     }
 
     private static byte[] concat(byte[]... parts) {

@@ -29,7 +29,7 @@ import org.nanodo.data.PackedDataset;
 
 class ParquetColumnTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     /** As FineWeb's rows. */
     record Row(String text, String id, int token_count, List<String> tags) {}
@@ -54,7 +54,7 @@ class ParquetColumnTest {
         write("1.parquet", CompressionCodecName.SNAPPY, 1 << 14, texts(700));
         write("2.parquet", CompressionCodecName.ZSTD, 1 << 14, texts(1));
         write("3.parquet", CompressionCodecName.ZSTD, 1 << 14, texts(1300));
-        TextSource source = TextSource.parquet(folder + "/*.parquet", "text");
+        TextSource source = TextSource.parquet(directory + "/*.parquet", "text");
         Documents.checkSeek(PackedDataset.of(source).length(64).batch(8).shuffle(1), 4);
         Documents.checkSeek(PackedDataset.of(source).length(1 << 12).batch(128), 3);
     }
@@ -65,7 +65,7 @@ class ParquetColumnTest {
         assertThatThrownBy(() -> texts(nulls)).hasMessage(nulls + " row 2 has no \"text\": it is null");
         assertThat(Documents.texts(TextSource.parquet(nulls.toString(), "text").skipCorrupt()))
                 .containsExactly("a", "", "b");
-        Path bytes = folder.resolve("raw.parquet");
+        Path bytes = directory.resolve("raw.parquet");
         try (var writer = new CarpetWriter<>(new FileSystemOutputFile(bytes.toFile()), Raw.class)) {
             writer.write(new Raw(Binary.fromString("good")));
             writer.write(new Raw(Binary.fromConstantByteArray(new byte[] {'a', (byte) 0xFF})));
@@ -88,7 +88,7 @@ class ParquetColumnTest {
     void aTruncatedOrDamagedFileIsNamed() throws Exception {
         List<String> texts = texts(3000);
         byte[] whole = Files.readAllBytes(write("whole.parquet", CompressionCodecName.ZSTD, 1 << 14, texts));
-        Path bad = folder.resolve("bad.parquet");
+        Path bad = directory.resolve("bad.parquet");
         for (int length : new int[] {1, 8, 11, 12, whole.length / 2, whole.length - 1}) {
             Files.write(bad, Arrays.copyOf(whole, length));
             assertThatThrownBy(() -> texts(bad))
@@ -151,13 +151,13 @@ class ParquetColumnTest {
     void aFileWithoutChecksumsIsNamedOnce() throws Exception {
         for (String name : List.of("1.parquet", "2.parquet")) {
             try (var writer = new CarpetWriter.Builder<>(
-                            new FileSystemOutputFile(folder.resolve(name).toFile()), Raw.class)
+                            new FileSystemOutputFile(directory.resolve(name).toFile()), Raw.class)
                     .withPageWriteChecksumEnabled(false)
                     .build()) {
                 writer.write(new Raw(Binary.fromString("text")));
             }
         }
-        String output = TestJvm.run(ParquetColumnTest.class.getName(), folder + "/*.parquet");
+        String output = TestJvm.run(ParquetColumnTest.class.getName(), directory + "/*.parquet");
         assertThat(output).contains("[text, text, text, text]").containsOnlyOnce("without checksums");
         assertThat(output).contains("1.parquet has pages without checksums");
     }
@@ -184,7 +184,7 @@ class ParquetColumnTest {
                 .toArray(URL[]::new);
         try (var loader = new URLClassLoader(own, ClassLoader.getPlatformClassLoader())) {
             var parquet = loader.loadClass(TextSource.class.getName()).getMethod("parquet", List.class, String.class);
-            assertThatThrownBy(() -> parquet.invoke(null, List.of(folder.resolve("a")), "text"))
+            assertThatThrownBy(() -> parquet.invoke(null, List.of(directory.resolve("a")), "text"))
                     .isInstanceOf(InvocationTargetException.class)
                     .cause()
                     .isInstanceOf(IllegalStateException.class)
@@ -207,7 +207,7 @@ class ParquetColumnTest {
     }
 
     private Path write(String name, CompressionCodecName codec, long rowGroup, List<String> texts) throws IOException {
-        Path file = folder.resolve(name);
+        Path file = directory.resolve(name);
         try (var writer = new CarpetWriter.Builder<>(new FileSystemOutputFile(file.toFile()), Row.class)
                 .withCompressionCodec(codec)
                 .withRowGroupSize(rowGroup)

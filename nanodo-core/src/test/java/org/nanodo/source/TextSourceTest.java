@@ -23,27 +23,27 @@ import org.nanodo.files.Failures;
 
 class TextSourceTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void filesAndFolders() throws Exception {
-        Files.createDirectories(folder.resolve("sub/.git"));
-        Files.writeString(folder.resolve("b.txt"), "b");
-        Files.writeString(folder.resolve("a.java"), "a");
-        Files.writeString(folder.resolve("sub/c.txt"), "c");
-        Files.writeString(folder.resolve("empty.txt"), "");
-        Files.writeString(folder.resolve(".hidden"), "h");
-        Files.writeString(folder.resolve("sub/.git/config"), "g");
-        assertThat(texts(TextSource.files(folder))).containsExactly("a", "b", "c");
-        assertThat(texts(TextSource.files(folder.resolve("b.txt"), folder.resolve("sub"))))
+        Files.createDirectories(directory.resolve("sub/.git"));
+        Files.writeString(directory.resolve("b.txt"), "b");
+        Files.writeString(directory.resolve("a.java"), "a");
+        Files.writeString(directory.resolve("sub/c.txt"), "c");
+        Files.writeString(directory.resolve("empty.txt"), "");
+        Files.writeString(directory.resolve(".hidden"), "h");
+        Files.writeString(directory.resolve("sub/.git/config"), "g");
+        assertThat(texts(TextSource.files(directory))).containsExactly("a", "b", "c");
+        assertThat(texts(TextSource.files(directory.resolve("b.txt"), directory.resolve("sub"))))
                 .containsExactly("b", "c");
-        assertThat(texts(TextSource.files(folder).matching(name -> name.endsWith(".txt"))))
+        assertThat(texts(TextSource.files(directory).matching(name -> name.endsWith(".txt"))))
                 .containsExactly("b", "c");
     }
 
     @Test
     void archives() throws Exception {
-        Path jar = folder.resolve("some.jar");
+        Path jar = directory.resolve("some.jar");
         try (var zip = new ZipOutputStream(Files.newOutputStream(jar))) {
             for (String name : List.of("org/B.java", "org/A.java", "empty")) {
                 zip.putNextEntry(new ZipEntry(name));
@@ -58,7 +58,7 @@ class TextSourceTest {
 
     @Test
     void aFlippedBitInAnArchiveNeverChangesATextSilently() throws Exception {
-        Path jar = folder.resolve("some.jar");
+        Path jar = directory.resolve("some.jar");
         var text = new StringBuilder();
         new Random(1).ints(2_000, 'a', 'z').forEach(c -> text.append((char) c));
         try (var zip = new ZipOutputStream(Files.newOutputStream(jar))) {
@@ -69,7 +69,7 @@ class TextSourceTest {
         for (int at = 100; at < whole.length - 200; at += 7) { // the entry's data
             byte[] flipped = whole.clone();
             flipped[at] ^= (byte) (1 << at % 8);
-            Path damaged = Files.write(folder.resolve(at + ".jar"), flipped);
+            Path damaged = Files.write(directory.resolve(at + ".jar"), flipped);
             assertThatThrownBy(() -> texts(TextSource.archive(damaged)))
                     .as("byte %d", at)
                     .hasMessageContaining("Could not read " + at + ".jar!/entry");
@@ -88,7 +88,7 @@ class TextSourceTest {
 
     @Test
     void lines() throws Exception {
-        Path file = Files.writeString(folder.resolve("f"), "\r\none\r\n \t\n\n  two \nthree\n ");
+        Path file = Files.writeString(directory.resolve("f"), "\r\none\r\n \t\n\n  two \nthree\n ");
         assertThat(texts(TextSource.lines(file))).containsExactly("one", "  two ", "three");
     }
 
@@ -99,7 +99,7 @@ class TextSourceTest {
             text.append("Zeile ").append(i).append(" ü\n".repeat(i % 3 + 1));
         }
         text.append("no end");
-        Path file = Files.writeString(folder.resolve("f"), text);
+        Path file = Files.writeString(directory.resolve("f"), text);
         List<String> sections = texts(TextSource.sections(file, 500));
         assertThat(String.join("", sections)).isEqualTo(text.toString());
         assertThat(sections.subList(0, sections.size() - 1))
@@ -109,7 +109,7 @@ class TextSourceTest {
 
     @Test
     void sectionsWithoutLinesEndWithACharacter() throws Exception {
-        Path file = Files.writeString(folder.resolve("f"), "ü".repeat(5001) + "🙂");
+        Path file = Files.writeString(directory.resolve("f"), "ü".repeat(5001) + "🙂");
         List<String> sections = texts(TextSource.sections(file, 101));
         assertThat(String.join("", sections)).isEqualTo(Files.readString(file)).doesNotContain("\uFFFD");
         assertThat(sections).hasSize(50).allMatch(section -> section.length() <= 102);
@@ -117,7 +117,7 @@ class TextSourceTest {
 
     @Test
     void badBytesAreReplacedAndCounted() throws Exception {
-        Path file = folder.resolve("f");
+        Path file = directory.resolve("f");
         Files.write(file, new byte[] {'a', (byte) 0xFF, 'b', (byte) 0xC3, 'c', (byte) 0xEF, (byte) 0xBF, (byte) 0xBD});
         Document document = TextSources.files(file).read(0);
         assertThat(document.text()).isEqualTo("a\uFFFDb\uFFFDc\uFFFD");
@@ -138,15 +138,15 @@ class TextSourceTest {
 
     @Test
     void badSourcesAreNamed() throws Exception {
-        Path missing = folder.resolve("missing");
+        Path missing = directory.resolve("missing");
         assertThatThrownBy(() -> TextSource.files(missing))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining("missing does not exist");
         assertThatThrownBy(() -> TextSource.lines(missing)).hasMessageContaining("missing does not exist");
-        Path empty = Files.writeString(folder.resolve("empty"), "");
+        Path empty = Files.writeString(directory.resolve("empty"), "");
         assertThatThrownBy(() -> TextSource.files(empty)).hasMessageContaining("empty is empty");
-        assertThatThrownBy(() -> TextSource.files(folder)).hasMessageContaining("has no files with text");
-        Path text = Files.writeString(folder.resolve("text"), "\n\n\n");
+        assertThatThrownBy(() -> TextSource.files(directory)).hasMessageContaining("has no files with text");
+        Path text = Files.writeString(directory.resolve("text"), "\n\n\n");
         assertThatThrownBy(() -> TextSource.archive(text)).hasMessageContaining("not a jar or zip");
         assertThatThrownBy(() -> TextSource.lines(text)).hasMessageContaining("only blank lines");
         assertThatThrownBy(() -> TextSource.files(text).matching(name -> false)).hasMessageContaining("None of the 1");

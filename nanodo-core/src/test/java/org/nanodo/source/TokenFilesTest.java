@@ -29,7 +29,7 @@ class TokenFilesTest {
     private static final int END = 50_256;
 
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void tokensArePackedAsTheyAre() throws Exception {
@@ -126,7 +126,7 @@ class TokenFilesTest {
 
     @Test
     void aFileBeyondTwoGigabytes() throws Exception {
-        Path file = folder.resolve("large.bin");
+        Path file = directory.resolve("large.bin");
         long tokens = 1_200_000_000;
         try (var large = new RandomAccessFile(file.toFile(), "rw")) {
             large.setLength(2 * tokens); // a hole: nothing is written
@@ -172,11 +172,11 @@ class TokenFilesTest {
 
     @Test
     void aFileOfAnotherFormatIsNamed() throws Exception {
-        Path file = folder.resolve("f");
+        Path file = directory.resolve("f");
         assertThatThrownBy(() -> TokenSource.nanoGpt(file))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining("f does not exist");
-        assertThatThrownBy(() -> TokenSource.nanoGpt(folder)).hasMessageContaining(folder + " is not a file");
+        assertThatThrownBy(() -> TokenSource.nanoGpt(directory)).hasMessageContaining(directory + " is not a file");
         assertThatThrownBy(() -> TokenSource.nanoGpt()).hasMessageContaining("No file");
         Files.write(file, new byte[0]);
         assertThatThrownBy(() -> TokenSource.nanoGpt(file)).hasMessageContaining("f is 0 bytes");
@@ -233,13 +233,13 @@ class TokenFilesTest {
     private Path nanoGpt(String name, int... tokens) throws IOException {
         var bytes = ByteBuffer.allocate(2 * tokens.length).order(ByteOrder.LITTLE_ENDIAN);
         Arrays.stream(tokens).forEach(token -> bytes.putShort((short) token));
-        return Files.write(folder.resolve(name), bytes.array());
+        return Files.write(directory.resolve(name), bytes.array());
     }
 
     private Path llmC(String name, int... tokens) throws IOException {
         var bytes = ByteBuffer.allocate(1024 + 2 * tokens.length).order(ByteOrder.LITTLE_ENDIAN);
         bytes.putInt(20240520).putInt(1).putInt(tokens.length).position(1024);
         Arrays.stream(tokens).forEach(token -> bytes.putShort((short) token));
-        return Files.write(folder.resolve(name), bytes.array());
+        return Files.write(directory.resolve(name), bytes.array());
     }
 }
