@@ -26,7 +26,11 @@ public record Batch(int B, int L, int[] inputs_BxL, int[] targets_BxL, float[] w
         }
     }
 
-    /** @param lengths_B the number of tokens of each row that are text; the rest is padding */
+    /**
+     * Returns a batch of rows in which every token but the last is followed by its target.
+     *
+     * @param lengths_B the number of tokens of each row that are text; the rest is padding
+     */
     public static Batch of(int L, int[] tokens_BxL, int... lengths_B) {
         int[] targets_BxL = new int[tokens_BxL.length];
         float[] weights_BxL = new float[tokens_BxL.length];

@@ -67,20 +67,23 @@ public record AdamW(double b1, double b2, double eps, ParameterGroups groups) im
         @Override
         protected void apply(long step, double learningRate, Tensor gradScale, Tensor skip) {
             Tensors.fill(this.step, step);
+            IValue noMaximaOfMoments = Operator.list(List.of());
+            boolean amsgrad = false;
+            boolean maximize = false;
             fusedAdamW.call(
                     values(),
                     Operator.list(gradients()),
                     firstMoments,
                     secondMoments,
-                    Operator.list(List.of()),
+                    noMaximaOfMoments,
                     steps,
                     new IValue(learningRate),
                     new IValue(b1),
                     new IValue(b2),
                     new IValue(weightDecay()),
                     new IValue(eps),
-                    new IValue(false),
-                    new IValue(false),
+                    new IValue(amsgrad),
+                    new IValue(maximize),
                     new IValue(gradScale),
                     new IValue(skip));
         }

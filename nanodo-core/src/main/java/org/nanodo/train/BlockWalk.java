@@ -127,7 +127,7 @@ public final class BlockWalk implements Engine {
         }
     }
 
-    /** The loss summed over all tokens, and its gradient by the output of the last block. */
+    /** The loss summed over all tokens, and its gradient with respect to the output of the last block. */
     private record HeadLoss(Tensor sum, Tensor gradient_BxLxD) {}
 
     /** Runs head and loss forward and backward, chunk by chunk, so that the logits of all tokens never exist at once. */

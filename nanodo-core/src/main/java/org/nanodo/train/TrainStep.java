@@ -103,7 +103,7 @@ final class TrainStep implements AutoCloseable {
                 var off = Grad.off()) {
             checkIds(batch);
             float[] mine = {(float) batch.weight(), stopping ? 1 : 0, save.written() ? 1 : 0, save.failed() ? 1 : 0};
-            Tensor mine_4 = Tensors.floats(model.device(), mine, 4); // now: a copy waits for a device that is busy
+            Tensor mine_4 = Tensors.floats(model.device(), mine, 4); // before the device is busy: copies wait for it
 
             Tensor loss = lossAndGradients(batch, step);
             Tensor sums_6 = torch.cat(new TensorVector(loss.view(1), crossEntropy_1, mine_4), 0);
