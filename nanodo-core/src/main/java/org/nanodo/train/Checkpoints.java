@@ -118,8 +118,9 @@ final class Checkpoints implements AutoCloseable {
         await();
         agreement.run(() -> {
             try (var scope = Scope.open()) {
-                newest = RunState.of(step, tokens, batches.position(), dataShape(), evaluated);
-                store.save(step, newest.contents(options.model, engine, options.data.tokenizer(), optimizer.tensors()));
+                var state = RunState.of(step, tokens, batches.position(), dataShape(), evaluated);
+                store.save(step, state.contents(options.model, engine, options.data.tokenizer(), optimizer.tensors()));
+                newest = state;
             }
         });
     }
