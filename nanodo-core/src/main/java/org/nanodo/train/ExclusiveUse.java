@@ -44,8 +44,8 @@ final class ExclusiveUse {
         training.close();
         user = null;
         if (closed) {
+            notifyAll(); // first, in case freeing fails: the waiting thread continues when this method ends
             free.run();
-            notifyAll();
         }
     }
 
