@@ -46,9 +46,8 @@ final class TensorBoardWriter implements MetricWriter {
             append(0, EVENT_FILE_VERSION, ByteString.copyFromUtf8("brain.Event:2"));
         }
         if (metrics.step() < last) {
-            // TensorBoard drops the values from this step on, in earlier files too. A run that resumes with an
-            // evaluation
-            // that its last step lacks keeps the training metrics of that step.
+            // TensorBoard drops the values from this step on, in earlier files too. A run that resumes with the
+            // evaluation that its last step lacks keeps the training metrics of that step.
             long from = metrics.step() + (metrics.has("train_loss") ? 0 : 1);
             append(from, EVENT_SESSION_LOG, newBuilder().mergeVarintField(SESSION_LOG_STATUS, SESSION_LOG_START));
         }
