@@ -94,7 +94,7 @@ public record PackedDataset(
      * Shuffles, with a new random order every epoch. Documents that can be read individually, such as files, lines, sections
      * and plain JSON lines, are shuffled as a whole; otherwise shards are shuffled, and documents within a
      * {@linkplain #shuffleBuffer buffer}. Rows are then shuffled within about a million tokens. The lines of plain JSON-lines
-     * files are found first, at more than a gigabyte a second, and take eight bytes of memory each.
+     * files are found first, at more than a gigabyte per second, and take eight bytes of memory each.
      */
     public PackedDataset shuffle(long seed) {
         return new PackedDataset(
@@ -147,7 +147,7 @@ public record PackedDataset(
 
     /**
      * Limits attention to within documents if a packed row has several. Positions still count from the start of the row. This
-     * costs a mask of L·L a row, and excludes the attention kernels that support no mask.
+     * costs a mask of L·L per row, and excludes the attention kernels that support no mask.
      */
     public PackedDataset documentMask(boolean masks) {
         return new PackedDataset(

@@ -5,7 +5,7 @@ import org.nanodo.data.Position.SourcePosition;
 import org.nanodo.source.DocumentIndex;
 import org.nanodo.source.DocumentSource;
 
-/** All documents of a source in one random order, another one every epoch. Keeps four bytes a document in memory. */
+/** All documents of a source in one random order, another one every epoch. Keeps four bytes of memory per document. */
 final class Permutation extends DocumentOrder {
     private final DocumentIndex index;
     private long epoch;

@@ -8,7 +8,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import org.nanodo.files.Json;
 
-/** Writes one JSON object a line. */
+/** Writes one JSON object per line. */
 final class JsonLinesWriter implements MetricWriter {
     private static final String START = "{\"step\":";
 

@@ -30,7 +30,7 @@ public interface MetricWriter extends Consumer<Metrics>, AutoCloseable {
     }
 
     /**
-     * Writes one JSON object a line, {@code {"step":1,"train_loss":5.5,…}}, with null for values that are not finite. Lines are
+     * Writes one JSON object per line, {@code {"step":1,"train_loss":5.5,…}}, with null for values that are not finite. Lines are
      * appended to an existing file, whose last line is removed if it is incomplete. A run that resumes from an earlier step
      * writes its steps again: of lines with the same step and names, the last one counts.
      */

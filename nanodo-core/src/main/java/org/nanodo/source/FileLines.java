@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import org.nanodo.files.Bytes;
 
-/** The lines of a file that are not blank, found by one scan and read by position. Keeps four bytes a line in memory. */
+/** The lines of a file that are not blank, found by one scan and read by position. Keeps four bytes of memory per line. */
 record FileLines(Path file, Offsets starts, Offsets blanks) {
     static TextSource of(Path file) throws IOException {
         TextSources.checkNotEmpty(file);

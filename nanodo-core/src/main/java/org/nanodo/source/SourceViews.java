@@ -119,7 +119,7 @@ final class SourceViews {
             return all == null ? null : new DocumentIndex(() -> search(all));
         }
 
-        /** Keeps four bytes a document in memory. */
+        /** Keeps four bytes of memory per document. */
         private DocumentIndex.Found search(DocumentIndex all) throws IOException {
             var numbers = new Offsets();
             int[] firsts = new int[size() + 1];

@@ -32,7 +32,7 @@ public interface TextSource extends DocumentSource {
         return TextSources.archive(zip);
     }
 
-    /** Reads the lines of a file that are not blank, one document each. Keeps four bytes a line in memory. */
+    /** Reads the lines of a file that are not blank, one document each. Keeps four bytes of memory per line. */
     static TextSource lines(Path file) throws IOException {
         return FileLines.of(file);
     }

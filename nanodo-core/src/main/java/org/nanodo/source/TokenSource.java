@@ -35,7 +35,7 @@ public interface TokenSource extends DocumentSource {
     }
 
     /**
-     * Reads token files in the format of nanoGPT's {@code prepare.py}: 16 bits a token, little-endian, without a header.
+     * Reads token files in the format of nanoGPT's {@code prepare.py}: 16 bits per token, little-endian, without a header.
      * Several files form one corpus, in the given order. The dataset must name the tokenizer that wrote them.
      *
      * @throws java.nio.file.NoSuchFileException if a file does not exist
@@ -52,7 +52,7 @@ public interface TokenSource extends DocumentSource {
 
     /**
      * Reads token files of llm.c: a header of 256 32-bit numbers (20240520, version 1, the number of tokens, zeros), then 16
-     * bits a token, all little-endian. Several files form one corpus, in the given order.
+     * bits per token, all little-endian. Several files form one corpus, in the given order.
      *
      * @throws java.nio.file.NoSuchFileException if a file does not exist
      * @throws IllegalArgumentException if a file has another header, or another length than its header states
