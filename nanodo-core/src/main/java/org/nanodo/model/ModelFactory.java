@@ -70,7 +70,7 @@ public abstract class ModelFactory<C> {
         ModelFactory<?> factory = all().get(name);
         if (factory == null) {
             throw new IllegalArgumentException(
-                    "There is no model \"" + name + "\", but " + String.join(", ", names()) + ": is its jar missing?");
+                    "There is no model \"" + name + "\" on the class path; known are " + String.join(", ", names()));
         }
         return factory;
     }

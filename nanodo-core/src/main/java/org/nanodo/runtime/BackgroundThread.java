@@ -35,7 +35,7 @@ public final class BackgroundThread {
         try {
             int thisThread = 0;
             CLibrary.load().setpriority(0, thisThread, 10);
-        } catch (LinkageError e) { // the work is done anyway, since somebody waits for it
+        } catch (LinkageError | RuntimeException e) { // the work is done anyway, since somebody waits for it
             log.warn("{} has the computation's priority and slows it down: {}", Thread.currentThread(), e.toString());
         }
     }

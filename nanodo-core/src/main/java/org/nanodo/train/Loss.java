@@ -25,6 +25,26 @@ public interface Loss {
      */
     Tensor sum(Tensor logits_TxV, Tensor targets_T, Tensor weights_T);
 
+    /** Returns the negative log-likelihood of the targets, in nats. */
+    static Loss crossEntropy() {
+        return new CrossEntropy();
+    }
+
+    /** The negative log-likelihood of the targets, in nats. */
+    record CrossEntropy() implements Loss {
+        @Override
+        public Tensor sum(Tensor logits_TxV, Tensor targets_T, Tensor weights_T) {
+            return tokenCrossEntropy(logits_TxV, targets_T).mul(weights_T).sum();
+        }
+    }
+
+    /** Returns the cross-entropy of each token, in nats. */
+    static Tensor tokenCrossEntropy(Tensor logits_TxV, Tensor targets_T) {
+        int noReduction = 0;
+        int ignoreNothing = -100;
+        return torch.cross_entropy_loss(logits_TxV, targets_T, new TensorOptional(), noReduction, ignoreNothing, 0.0);
+    }
+
     /**
      * A loss that a config can select by name. It is a public class with a constructor without parameters, which its jar lists in
      * {@code META-INF/services/org.nanodo.train.Loss$Named}.
@@ -55,26 +75,6 @@ public interface Loss {
             return crossEntropy();
         }
         throw new IllegalArgumentException(
-                "There is no loss \"" + name + "\", but " + String.join(", ", names) + ": is its jar missing?");
-    }
-
-    /** Returns the negative log-likelihood of the targets, in nats. */
-    static Loss crossEntropy() {
-        return new CrossEntropy();
-    }
-
-    /** The negative log-likelihood of the targets, in nats. */
-    record CrossEntropy() implements Loss {
-        @Override
-        public Tensor sum(Tensor logits_TxV, Tensor targets_T, Tensor weights_T) {
-            return tokenCrossEntropy(logits_TxV, targets_T).mul(weights_T).sum();
-        }
-    }
-
-    /** Returns the cross-entropy of each token, in nats. */
-    static Tensor tokenCrossEntropy(Tensor logits_TxV, Tensor targets_T) {
-        int noReduction = 0;
-        int ignoreNothing = -100;
-        return torch.cross_entropy_loss(logits_TxV, targets_T, new TensorOptional(), noReduction, ignoreNothing, 0.0);
+                "There is no loss \"" + name + "\" on the class path; known are " + String.join(", ", names));
     }
 }

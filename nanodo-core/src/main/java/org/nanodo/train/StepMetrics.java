@@ -36,11 +36,12 @@ final class StepMetrics {
     /** Computes the metrics of a step, whose tokens it counts. */
     Metrics of(TrainStep.Started step, TrainStep.Sums sums) {
         double tokens = sums.weight();
-        double norm = sums.norm() / tokens; // of the mean loss's gradient
+        double divisor = tokens == 0 ? 1 : tokens; // a step of padding alone has a loss of 0
+        double norm = sums.norm() / divisor; // of the mean loss's gradient
         var values = new LinkedHashMap<String, Double>();
-        values.put("train_loss", sums.loss() / tokens);
-        values.put("log_perplexity", sums.crossEntropy() / tokens);
-        values.put("train_perplexity", Math.min(Math.exp(sums.crossEntropy() / tokens), 1e4));
+        values.put("train_loss", sums.loss() / divisor);
+        values.put("log_perplexity", sums.crossEntropy() / divisor);
+        values.put("train_perplexity", Math.min(Math.exp(sums.crossEntropy() / divisor), 1e4));
         values.put("learning_rate", step.learningRate());
         values.put("grads/all/norm", norm);
         values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));

@@ -115,8 +115,8 @@ final class TrainStep implements AutoCloseable {
 
             // The gradient is the summed loss's. Divided by the weight it is the mean's; divided by more it is clipped.
             Tensor weight = sums_6.select(0, Sums.WEIGHT);
-            weight.add_(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
-            Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(weight);
+            Tensor divisor = weight.add(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
+            Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(divisor);
 
             double learningRate = learningRate(step);
             InternalMetrics.Measured internal = update(step + 1, learningRate, gradScale);

@@ -281,10 +281,13 @@ public final class Trainer implements AutoCloseable {
     }
 
     private void free() {
-        checkpoints.close();
-        batches.close();
-        optimizer.close();
-        trainStep.close();
-        options.writers.forEach(MetricWriter::close);
+        try (trainStep;
+                optimizer;
+                batches;
+                checkpoints) {
+            // Resources are closed from the last to the first, and all of them even if one fails.
+        } finally {
+            options.writers.forEach(MetricWriter::close);
+        }
     }
 }

@@ -21,7 +21,7 @@ import org.nanodo.runtime.Dtype;
 
 class ConfigReaderTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     /** NanoDO's configs/default.py. */
     @Test
@@ -107,7 +107,7 @@ class ConfigReaderTest {
     @Test
     void whatIsPrintedIsReadAsTheSame() throws Exception {
         TrainConfig config = ConfigReader.of("model.D=64", "train_data=[{\"path\":\"a\",\"weight\":2}]", "workdir=w");
-        Path file = Files.writeString(folder.resolve("config.json"), config.toString());
+        Path file = Files.writeString(directory.resolve("config.json"), config.toString());
         assertThat(ConfigReader.read(file)).isEqualTo(config);
         assertThat(config.trainData().get(0).weight()).isEqualTo(2);
     }
@@ -115,9 +115,10 @@ class ConfigReaderTest {
     @Test
     void aFileSaysOnlyWhatIsDifferentAndOverridesCountMore() throws Exception {
         Path json = Files.writeString(
-                folder.resolve("c.json"), "{\"model\":{\"D\":64,\"L\":32},\"eval_data\":{\"wiki\":{\"path\":\"w\"}}}");
-        Path yaml =
-                Files.writeString(folder.resolve("c.yaml"), "model: {D: 64, L: 32}\neval_data:\n  wiki: {path: w}\n");
+                directory.resolve("c.json"),
+                "{\"model\":{\"D\":64,\"L\":32},\"eval_data\":{\"wiki\":{\"path\":\"w\"}}}");
+        Path yaml = Files.writeString(
+                directory.resolve("c.yaml"), "model: {D: 64, L: 32}\neval_data:\n  wiki: {path: w}\n");
         for (Path file : new Path[] {json, yaml}) {
             TrainConfig c = ConfigReader.read(
                     file, "model.L=16", "opt.peak_learning_rate=0.003", "workdir=a=b", "opt.decay_type=constant");
@@ -200,7 +201,7 @@ class ConfigReaderTest {
 
     @Test
     void yamlIsReadAsStrictly() throws Exception {
-        Path file = folder.resolve("c.yaml");
+        Path file = directory.resolve("c.yaml");
         for (String text : new String[] {"seed: 1\nseed: 2\n", "seed: 1\n---\nseed: 2\n", "sed: 1\n", "- 1\n"}) {
             Files.writeString(file, text);
             assertThatThrownBy(() -> ConfigReader.read(file)).as(text).hasMessageContaining("c.yaml");
@@ -209,10 +210,10 @@ class ConfigReaderTest {
 
     @Test
     void filesThatAreNoConfigs() throws Exception {
-        assertThatThrownBy(() -> ConfigReader.read(folder.resolve("none.json")))
+        assertThatThrownBy(() -> ConfigReader.read(directory.resolve("none.json")))
                 .isInstanceOf(NoSuchFileException.class)
                 .hasMessageContaining("none.json does not exist");
-        Path file = folder.resolve("c.json");
+        Path file = directory.resolve("c.json");
         for (String text : new String[] {"", "[]", "3", "{", "{\"seed\":1,\"seed\":2}", "{} {}", "{\"sed\":1}"}) {
             Files.writeString(file, text);
             assertThatThrownBy(() -> ConfigReader.read(file))

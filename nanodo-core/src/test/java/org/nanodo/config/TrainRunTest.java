@@ -25,13 +25,14 @@ import org.nanodo.train.Loss;
 
 class TrainRunTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     private Path text;
 
     @BeforeEach
     void writeText() throws IOException {
-        text = Files.writeString(folder.resolve("text.txt"), "To be, or not to be, that is the question.\n".repeat(40));
+        text = Files.writeString(
+                directory.resolve("text.txt"), "To be, or not to be, that is the question.\n".repeat(40));
     }
 
     /** Small and without files of events, until said otherwise. */
@@ -49,14 +50,14 @@ class TrainRunTest {
                 "eval_every_steps=3",
                 "metric_writers=[\"json_lines\"]",
                 "train_data=[{\"path\":\"%s\",\"format\":\"lines\"}]".formatted(text),
-                "workdir=" + folder.resolve("run")));
+                "workdir=" + directory.resolve("run")));
         all.addAll(List.of(overrides));
         return ConfigReader.of(all.toArray(String[]::new));
     }
 
     @Test
     void trainsEvaluatesWritesAndGoesOn() throws Exception {
-        Path run = folder.resolve("run");
+        Path run = directory.resolve("run");
         String eval = "eval_data={\"\":{\"path\":\"%s\",\"format\":\"lines\"},\"again\":{\"path\":\"%s\"}}"
                 .formatted(text, text);
         var heard = new ArrayList<Metrics>();
@@ -78,7 +79,9 @@ class TrainRunTest {
             second.trainer().run();
         }
         try (var fork = TrainRun.of(config(
-                eval, "workdir=" + folder.resolve("fork"), "checkpoint_restore_dir=" + run.resolve("step_00000006")))) {
+                eval,
+                "workdir=" + directory.resolve("fork"),
+                "checkpoint_restore_dir=" + run.resolve("step_00000006")))) {
             assertThat(fork.trainer().step()).isEqualTo(6);
         }
     }
@@ -101,7 +104,7 @@ class TrainRunTest {
         var losses = new ArrayList<Double>();
         for (String loss : new String[] {"null", "cross_entropy", "doubled"}) {
             try (var run = TrainRun.of(
-                    config("loss=" + loss, "workdir=" + folder.resolve(loss)),
+                    config("loss=" + loss, "workdir=" + directory.resolve(loss)),
                     metrics -> losses.add(metrics.step() == 1 ? metrics.get("train_loss") : 0))) {
                 run.trainer().run();
             }
@@ -121,7 +124,7 @@ class TrainRunTest {
                     config(
                             "eval_data={\"\":{\"path\":\"%s\",\"format\":\"lines\"}}".formatted(text),
                             "eval_max_target_length=" + target,
-                            "workdir=" + folder.resolve("eval" + target)),
+                            "workdir=" + directory.resolve("eval" + target)),
                     metrics -> losses.add(metrics.step() == 0 ? metrics.get("eval_loss") : 0))) {
                 run.trainer().run();
             }
@@ -157,7 +160,7 @@ class TrainRunTest {
     @Test
     @Tag("slow")
     void anyModelWithItsOwnOptions() throws Exception {
-        Path workdir = folder.resolve("run");
+        Path workdir = directory.resolve("run");
         try (var run = TrainRun.of(config("model.kind=llama", "model.options.kvHeads=1", "document_mask=true"))) {
             run.trainer().run();
         }
@@ -166,7 +169,7 @@ class TrainRunTest {
             assertThat(workdir.resolve("step_00000006/config.json")).content().contains("\"kvHeads\" : 1");
         }
         assertThatThrownBy(() -> TrainRun.of(config()))
-                .as("the default model in the same folder")
+                .as("the default model in the same directory")
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("holds a model of another config");
         assertThatThrownBy(() -> TrainRun.of(config("model.kind=llama", "model.options.kvheads=1")))
@@ -177,14 +180,14 @@ class TrainRunTest {
     /** The parameters alone, of another optimizer and batch; a run that goes on keeps its own. */
     @Test
     void aRunMayBeginWithTheParametersOfAnother() throws Exception {
-        Path first = folder.resolve("run");
+        Path first = directory.resolve("run");
         float[] trained;
         try (var run = TrainRun.of(config())) {
             run.trainer().run();
             trained = Tensors.toFloats(run.model().parameters().get(0).tensor());
         }
         String[] other = {
-            "init_from=" + first, "workdir=" + folder.resolve("second"), "opt.optimizer=lion", "batch_size=2"
+            "init_from=" + first, "workdir=" + directory.resolve("second"), "opt.optimizer=lion", "batch_size=2"
         };
         try (var run = TrainRun.of(config(other))) {
             assertThat(run.trainer().step()).isZero();
@@ -197,14 +200,14 @@ class TrainRunTest {
             assertThat(Tensors.toFloats(run.model().parameters().get(0).tensor()))
                     .isNotEqualTo(trained);
         }
-        assertThatThrownBy(() ->
-                        TrainRun.of(config("init_from=" + first, "vocab_path=gpt2", "workdir=" + folder.resolve("x"))))
+        assertThatThrownBy(() -> TrainRun.of(
+                        config("init_from=" + first, "vocab_path=gpt2", "workdir=" + directory.resolve("x"))))
                 .hasMessageContaining("was trained with another tokenizer than vocab_path gpt2");
     }
 
     @Test
     void severalSourcesAreMixedByWeight() throws Exception {
-        Path json = Files.writeString(folder.resolve("a.jsonl"), "{\"body\":\"x y z\"}\n".repeat(20) + "broken\n");
+        Path json = Files.writeString(directory.resolve("a.jsonl"), "{\"body\":\"x y z\"}\n".repeat(20) + "broken\n");
         String sources =
                 "train_data=[{\"path\":\"%s\",\"format\":\"lines\",\"weight\":3},{\"path\":\"%s\",\"field\":\"body\"%s}]";
         try (var run =
@@ -244,11 +247,11 @@ class TrainRunTest {
                 "opt.b1=0.9 opt.optimizer=adafactor | opt.b1 applies to adamw, lion, muon",
                 "opt.weight_decay_exclusion_names=[\"bias\"] | no parameter's name contains \"bias\", they are [embed",
                 "opt.layerwise_lr_multiplier={\"Kernel\":3} | no parameter's name contains \"Kernel\"",
-                "loss=entropy | There is no loss \"entropy\", but cross_entropy, doubled",
+                "loss=entropy | There is no loss \"entropy\" on the class path; known are cross_entropy, doubled",
                 "opt.decay_type=cosin | opt.decay_type \"cosin\" is unknown",
                 "opt.decay_type=constant_linear_decay_200p | does not fit into 6 steps",
                 "opt.warmup_steps=9 | A warmup of 9 steps does not fit into 6",
-                "model.kind=lama | There is no model \"lama\", but gpt2, llama, nanodo",
+                "model.kind=lama | There is no model \"lama\" on the class path; known are gpt2, llama, nanodo",
                 "model.H=3 | D=16 is not divisible by H=3",
                 "vocab_path=none.model | none.model does not exist",
                 "vocab_path=words | vocab_path \"words\" is neither",
@@ -273,27 +276,27 @@ class TrainRunTest {
         for (String first : List.of("checkpoint=true", "checkpoint=false")) {
             try (var run = TrainRun.of(config(first))) {
                 run.trainer().run();
-                String metrics = Files.readString(folder.resolve("run/metrics.jsonl"));
+                String metrics = Files.readString(directory.resolve("run/metrics.jsonl"));
                 for (String second : List.of("checkpoint=true", "checkpoint=false")) {
                     assertThatThrownBy(() -> TrainRun.of(config(second, "opt.num_train_steps=9")))
                             .isInstanceOf(IllegalStateException.class)
                             .hasMessageContaining("Another run is writing");
                 }
-                assertThat(folder.resolve("run/metrics.jsonl")).hasContent(metrics);
-                assertThat(ConfigReader.read(folder.resolve("run/train_config.json"))
+                assertThat(directory.resolve("run/metrics.jsonl")).hasContent(metrics);
+                assertThat(ConfigReader.read(directory.resolve("run/train_config.json"))
                                 .opt()
                                 .numTrainSteps())
                         .isEqualTo(6);
             }
         }
-        assertThat(folder.resolve("run").toFile().list())
+        assertThat(directory.resolve("run").toFile().list())
                 .containsExactlyInAnyOrder("lock", "metrics.jsonl", "step_00000006", "train_config.json");
     }
 
     /** A saved model without manifest, too. */
     @Test
     void aRunMayBeginWithAModelOfOtherOrigin() throws Exception {
-        Path saved = folder.resolve("saved");
+        Path saved = directory.resolve("saved");
         try (var run = TrainRun.of(config("checkpoint=false"))) {
             run.model().save(saved);
         }
@@ -310,7 +313,7 @@ class TrainRunTest {
         try (var run = TrainRun.of(config())) {
             run.trainer().run();
         }
-        Path saved = folder.resolve("run/train_config.json");
+        Path saved = directory.resolve("run/train_config.json");
         String before = Files.readString(saved);
         assertThatThrownBy(() -> TrainRun.of(config("seed=7"))).hasMessageContaining("was trained on other data");
         assertThat(saved).hasContent(before);

@@ -17,7 +17,7 @@ import org.nanodo.source.TextSource;
 
 class MixtureTest {
     @TempDir
-    Path folder;
+    Path directory;
 
     @Test
     void asATable() {
@@ -85,12 +85,12 @@ class MixtureTest {
 
     @Test
     void seekContinuesExactlyFromAnyBatch() throws Exception {
-        Documents.gzip(folder.resolve("1.gz"), lines('j', 3000).getBytes());
-        Documents.gzip(folder.resolve("2.gz"), lines('k', 20).getBytes());
-        Mixture mixture = Mixture.of(TextSource.jsonLines(folder + "/*.gz", "text"), 0.6)
+        Documents.gzip(directory.resolve("1.gz"), lines('j', 3000).getBytes());
+        Documents.gzip(directory.resolve("2.gz"), lines('k', 20).getBytes());
+        Mixture mixture = Mixture.of(TextSource.jsonLines(directory + "/*.gz", "text"), 0.6)
                 .and(TextSource.of(texts('t', 300)), 0.3)
                 .and(TextSource.of(texts('u', 3)), 0.1);
-        Mixture longer = Mixture.of(TextSource.jsonLines(folder + "/*.gz", "text"), 0.6)
+        Mixture longer = Mixture.of(TextSource.jsonLines(directory + "/*.gz", "text"), 0.6)
                 .and(TextSource.of(texts('t', 3000)), 0.3)
                 .and(TextSource.of("v".repeat(5000)), 0.1);
         for (PackedDataset data : List.of(

@@ -45,7 +45,7 @@ class FsdpCheckpointTest {
             Muon.with().others(Adafactor.with().minFactored(16).momentum(0.9));
 
     @TempDir
-    Path folder;
+    Path directory;
 
     private static TrainerBuilder trainer(DecoderModel model, Path workdir, long steps) {
         return Trainer.of(model)
@@ -72,7 +72,7 @@ class FsdpCheckpointTest {
                 .build();
     }
 
-    /** Resumes and goes on to a step; one rank alone does so without sharding. Args: folder, steps, whether matrices' rule. */
+    /** Resumes and goes on to a step; one rank alone does so without sharding. Args: directory, steps, whether matrices' rule. */
     static final class ResumingMain {
         public static void main(String[] args) throws Exception {
             Path workdir = Path.of(args[0]);
@@ -100,8 +100,8 @@ class FsdpCheckpointTest {
 
     @Test
     void anyNumberOfRanksGoesOnWhereAnyOtherHasStopped() throws Exception {
-        Path never = folder.resolve("never-stopped");
-        Path stopped = folder.resolve("stopped");
+        Path never = directory.resolve("never-stopped");
+        Path stopped = directory.resolve("stopped");
         TreeMap<Long, Double> expected = losses(4, never, 12);
         var losses = new TreeMap<Long, Double>();
         losses.putAll(losses(4, stopped, 4));
@@ -129,8 +129,8 @@ class FsdpCheckpointTest {
 
     @Test
     void rulesOfWholeMatricesResumeOnAnyNumberOfRanks() throws Exception {
-        Path never = folder.resolve("never-stopped");
-        Path stopped = folder.resolve("stopped");
+        Path never = directory.resolve("never-stopped");
+        Path stopped = directory.resolve("stopped");
         TreeMap<Long, Double> expected = losses(3, never, 8, true);
         var losses = new TreeMap<Long, Double>();
         losses.putAll(losses(3, stopped, 3, true));
@@ -167,7 +167,7 @@ class FsdpCheckpointTest {
         int kill(int process, int signal);
     }
 
-    /** Trains with a model whose saves take a moment. Args: victim, folder, what happens to it in its second save. */
+    /** Trains with a model whose saves take a moment. Args: victim, directory, what happens to it in its second save. */
     static final class FailingMain {
         public static void main(String[] args) throws Exception {
             Path workdir = Path.of(args[1]);
@@ -219,7 +219,7 @@ class FsdpCheckpointTest {
     @Test
     void aRankThatIsKilledInASaveLeavesTheCheckpointBefore() throws Exception {
         for (int victim = 0; victim < 2; victim++) {
-            Path workdir = folder.resolve("killed-" + victim);
+            Path workdir = directory.resolve("killed-" + victim);
             assertThat(fail(victim, workdir, "killed"))
                     .allSatisfy(output -> assertThat(output).contains("of 3 ranks, failed: "));
             assertThat(workdir.resolve("step_00000006")).doesNotExist();
@@ -229,7 +229,7 @@ class FsdpCheckpointTest {
 
     @Test
     void aRankThatCannotWriteItsPartStopsAll() throws Exception {
-        Path workdir = folder.resolve("obstructed");
+        Path workdir = directory.resolve("obstructed");
         assertThat(fail(1, workdir, "obstructed"))
                 .allSatisfy(output -> assertThat(output).contains("A checkpoint could not be written by another rank"));
         assertThat(workdir.resolve("step_00000006")).doesNotExist();

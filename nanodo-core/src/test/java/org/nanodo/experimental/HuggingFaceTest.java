@@ -45,7 +45,7 @@ class HuggingFaceTest {
              "hidden_act": "silu", "torch_dtype": "float32"}""";
 
     @TempDir
-    Path folder;
+    Path directory;
 
     @ParameterizedTest
     @ValueSource(strings = {"gpt2", "llama"})
@@ -127,9 +127,9 @@ class HuggingFaceTest {
         return kind.equals("gpt2") ? GPT2 : LLAMA;
     }
 
-    /** Writes the reference's parameters as a folder of Hugging Face's, and reads it. */
+    /** Writes the reference's parameters as a directory of Hugging Face's, and reads it. */
     private LanguageModel load(String kind, String config, Consumer<Map<String, Tensor>> change) throws Exception {
-        Path theirs = Files.createTempDirectory(folder, kind);
+        Path theirs = Files.createTempDirectory(directory, kind);
         Files.writeString(theirs.resolve("config.json"), config);
         try (var golden = new Golden(kind)) {
             var tensors = new LinkedHashMap<String, Tensor>();

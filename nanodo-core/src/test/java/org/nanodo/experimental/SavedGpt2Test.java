@@ -32,7 +32,7 @@ class SavedGpt2Test {
     private static final int[] TOKENS = {3, 17, 4, 9, 29, 0, 3, 3};
 
     @TempDir
-    Path folder;
+    Path directory;
 
     private final DecoderModel model = DecoderModel.create(CONFIG, 1);
 
@@ -43,7 +43,7 @@ class SavedGpt2Test {
 
     @Test
     void whatIsSavedComesBack() throws Exception {
-        Path saved = folder.resolve("gpt2");
+        Path saved = directory.resolve("gpt2");
         HuggingFace.saveGpt2(model, saved);
         try (var loaded = HuggingFace.gpt2(saved, Device.cpu())) {
             assertThat(loaded.config()).isEqualTo(CONFIG);
@@ -56,7 +56,7 @@ class SavedGpt2Test {
     /** GPT-2 written down from Hugging Face's modeling_gpt2: Conv1D is x W + b, heads are cut from c_attn's output. */
     @Test
     void gpt2ComputesTheSameFromTheFile() throws Exception {
-        Path saved = folder.resolve("gpt2");
+        Path saved = directory.resolve("gpt2");
         HuggingFace.saveGpt2(model, saved);
         Map<String, Tensor> t = read(saved);
         int L = TOKENS.length;
@@ -113,9 +113,9 @@ class SavedGpt2Test {
         return HuggingFace.gpt2(rewritten(change), Device.cpu());
     }
 
-    /** The saved folder as another program might have written it. */
+    /** The saved directory as another program might have written it. */
     private Path rewritten(Consumer<Map<String, Tensor>> change) throws Exception {
-        Path saved = Files.createTempDirectory(folder, "gpt2").resolve("saved");
+        Path saved = Files.createTempDirectory(directory, "gpt2").resolve("saved");
         HuggingFace.saveGpt2(model, saved);
         Map<String, Tensor> tensors = read(saved);
         change.accept(tensors);

@@ -28,7 +28,7 @@ class DecoderModelTest {
     private static final int[] TOKENS = {3, 17, 4, 9, 49, 0, 3, 3, 21, 22, 23, 24};
 
     @TempDir
-    Path folder;
+    Path directory;
 
     private final DecoderModel model = DecoderModel.create(CONFIG, 1);
 
@@ -133,7 +133,7 @@ class DecoderModelTest {
 
     @Test
     void savesAndLoads() throws Exception {
-        Path saved = folder.resolve("model");
+        Path saved = directory.resolve("model");
         model.save(saved);
         try (var loaded = DecoderModel.load(saved)) {
             assertThat(loaded.config()).isEqualTo(CONFIG);
@@ -144,7 +144,7 @@ class DecoderModelTest {
 
     @Test
     void passesOverNanodosNames() throws Exception {
-        Path file = folder.resolve("flax.safetensors");
+        Path file = directory.resolve("flax.safetensors");
         FlaxNames.save(model, file, "params.");
         try (var loaded = FlaxNames.load(file, "params.", Device.cpu());
                 var theirs = Safetensors.open(file)) {
@@ -157,9 +157,9 @@ class DecoderModelTest {
 
     @Test
     void filesThatCannotBeAModelAreNamed() throws Exception {
-        Path saved = folder.resolve("model");
+        Path saved = directory.resolve("model");
         assertThatThrownBy(() -> DecoderModel.load(saved)).hasMessageContaining("model does not exist");
-        assertThatThrownBy(() -> DecoderModel.load(folder)).hasMessageContaining("not a saved model");
+        assertThatThrownBy(() -> DecoderModel.load(directory)).hasMessageContaining("not a saved model");
         model.save(saved);
         byte[] whole = Files.readAllBytes(saved.resolve("model.safetensors"));
         Files.write(saved.resolve("model.safetensors"), Arrays.copyOf(whole, whole.length - 100));

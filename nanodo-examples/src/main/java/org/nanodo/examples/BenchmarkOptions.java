@@ -81,7 +81,12 @@ final class BenchmarkOptions {
         this.steps = steps;
     }
 
+    /** @throws IllegalArgumentException if an option is out of its range */
     TransformerConfig config() {
+        if (warmup < 1 || steps < 2) {
+            throw new IllegalArgumentException("--warmup " + warmup + " --steps " + steps
+                    + ": it takes a warmup of at least 1 and 2 measured steps");
+        }
         return Preset.of(preset).config(bf16 ? Dtype.BFLOAT16 : Dtype.FLOAT32, remat);
     }
 

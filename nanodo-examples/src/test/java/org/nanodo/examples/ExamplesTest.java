@@ -20,14 +20,14 @@ class ExamplesTest {
             List.of("--steps", "4", "-D", "16", "-H", "2", "-N", "1", "-L", "16", "-B", "2", "--prompt", "one");
 
     @TempDir
-    Path folder;
+    Path directory;
 
     private int status;
 
     @Test
     void trainsResumesAndGenerates() throws Exception {
-        Path text = Files.writeString(folder.resolve("text"), "one two three four five six seven\n".repeat(2000));
-        String workdir = folder.resolve("run").toString();
+        Path text = Files.writeString(directory.resolve("text"), "one two three four five six seven\n".repeat(2000));
+        String workdir = directory.resolve("run").toString();
         String first = run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir);
         assertThat(first)
                 .contains("step 4 of 4", "step 4  val loss", "A sample at temperature 0.8:\n\none")
@@ -59,20 +59,20 @@ class ExamplesTest {
     @ParameterizedTest
     @MethodSource("org.nanodo.model.ModelFactory#names")
     void anyModelIsTrainedInspectedAndLetWrite(String kind) throws Exception {
-        Path text = Files.writeString(folder.resolve("text"), "one two three four five six seven\n".repeat(2000));
-        String workdir = folder.resolve("run").toString();
+        Path text = Files.writeString(directory.resolve("text"), "one two three four five six seven\n".repeat(2000));
+        String workdir = directory.resolve("run").toString();
         run(new TrainJava(), TINY, "--model", kind, "--data", text.toString(), "--workdir", workdir);
         assertThat(status).isZero();
         assertThat(run(new Inspect(), List.of(), workdir)).contains("\"model\" : \"" + kind + "\"", "\"D\" : 16");
         assertThat(run(new Generate(), List.of(), workdir, "--prompt", "two", "--max-tokens", "20"))
                 .startsWith("two");
-        check(new TrainJava(), "There is no model \"bert\", but ", "--model", "bert");
+        check(new TrainJava(), "There is no model \"bert\" on the class path; known are ", "--model", "bert");
     }
 
     @Test
     void inspectShowsAndVerifies() throws Exception {
-        Path text = Files.writeString(folder.resolve("text"), "one two three four five six seven\n".repeat(2000));
-        Path workdir = folder.resolve("run");
+        Path text = Files.writeString(directory.resolve("text"), "one two three four five six seven\n".repeat(2000));
+        Path workdir = directory.resolve("run");
         run(new TrainJava(), TINY, "--data", text.toString(), "--workdir", workdir.toString());
         assertThat(run(new Inspect(), List.of(), workdir.toString()))
                 .contains("step_00000004 is whole", "\"step\" : 4", "\"D\" : 16", "\"library\" : \"0.")
@@ -90,7 +90,7 @@ class ExamplesTest {
     @Test
     void theDefaultTextIsOnTheClassPath() {
         String output =
-                run(new TrainJava(), TINY, "--workdir", folder.resolve("run").toString());
+                run(new TrainJava(), TINY, "--workdir", directory.resolve("run").toString());
         assertThat(output)
                 .containsPattern("\\d{3} documents to learn from, \\d+ held out")
                 .contains("A sample");
@@ -98,7 +98,7 @@ class ExamplesTest {
 
     @Test
     void shakespeare() throws Exception {
-        String text = Files.writeString(folder.resolve("text"), "to be or not to be\n".repeat(200))
+        String text = Files.writeString(directory.resolve("text"), "to be or not to be\n".repeat(200))
                 .toString();
         assertThat(run(new ShakespeareChar(), List.of("--train", text, "--validation", text, "--steps", "3")))
                 .contains("step 3  val loss", "seconds");
@@ -106,7 +106,7 @@ class ExamplesTest {
 
     @Test
     void benchmark() throws Exception {
-        Path json = folder.resolve("results");
+        Path json = directory.resolve("results");
         for (int i = 0; i < 2; i++) {
             assertThat(run(new Benchmark(), List.of("--steps", "3", "--warmup", "1", "--json", json.toString())))
                     .containsPattern("step_ms +\\d")
@@ -133,11 +133,11 @@ class ExamplesTest {
                 new TrainJava(),
                 "is empty",
                 "--data",
-                Files.writeString(folder.resolve("empty"), "").toString());
+                Files.writeString(directory.resolve("empty"), "").toString());
         check(
                 new Generate(),
                 "nowhere does not exist",
-                folder.resolve("nowhere").toString());
+                directory.resolve("nowhere").toString());
     }
 
     private void check(Object command, String message, String... args) {
