@@ -56,9 +56,9 @@ final class CachedDecoder implements AutoCloseable {
                 var off = Grad.off()) {
             Tensor x_BxLxD = embed(rows, lengths, columns);
             mask_Bx1xLxS = mask(columns);
-            x_BxLxD = model.hidden(x_BxLxD, caches::get);
+            x_BxLxD = LanguageModel.hidden(model, x_BxLxD, caches::get);
             length = columns;
-            Tensor logits_Bx1xV = model.head(x_BxLxD.narrow(1, x_BxLxD.size(1) - 1, 1));
+            Tensor logits_Bx1xV = Head.of(model, x_BxLxD.narrow(1, x_BxLxD.size(1) - 1, 1));
             var logits = new float[rows.length][];
             for (int b = 0; b < rows.length; b++) {
                 logits[b] = Tensors.toFloats(logits_Bx1xV.select(0, b));

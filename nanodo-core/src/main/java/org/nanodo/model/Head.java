@@ -21,12 +21,17 @@ public final class Head {
         return dtype == Dtype.BFLOAT16 && model.device().isCpu() ? Dtype.FLOAT32 : dtype;
     }
 
+    /** Returns a model's float32 logits, y_TxV or y_BxLxV, of its last block's output, y_TxD or y_BxLxD. */
+    public static Tensor of(LanguageModel model, Tensor y_BxLxD) {
+        return model.logits(product(model.outNorm(y_BxLxD), model.outEmbed().as(dtype(model))));
+    }
+
     /**
-     * Returns float32 logits of normalised y_TxD or y_BxLxD.
+     * Returns the product of normalised y_TxD or y_BxLxD with the output embedding, in float32.
      *
      * @param embed_VxD in the type {@link #dtype}
      */
-    public static Tensor logits(Tensor y_BxLxD, Tensor embed_VxD) {
+    public static Tensor product(Tensor y_BxLxD, Tensor embed_VxD) {
         if (Tensors.type(embed_VxD) == ScalarType.Float) {
             return Linear.of(y_BxLxD.to(ScalarType.Float), embed_VxD.t());
         }

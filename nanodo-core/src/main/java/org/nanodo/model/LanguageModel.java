@@ -64,8 +64,17 @@ public interface LanguageModel extends AutoCloseable {
     /** Applies the last normalisation, before the head; the result has the type of the computation. */
     Tensor outNorm(Tensor y_BxLxD);
 
-    /** Returns the output embedding, VxD, with which {@link #head} multiplies. */
+    /** Returns the output embedding, VxD, with which the {@link Head} multiplies. */
     Parameter outEmbed();
+
+    /**
+     * Maps the products with the output embedding, y_TxV or y_BxLxV in float32, to logits: to softly capped ones, for example.
+     * Training, evaluation and decoding all call it, with any part of the positions, so each position must be mapped alone. By
+     * default the products are the logits.
+     */
+    default Tensor logits(Tensor products_TxV) {
+        return products_TxV;
+    }
 
     /** Frees the parameters at once, or when the calls that use them have ended. Closing a model again has no effect. */
     @Override
@@ -99,11 +108,6 @@ public interface LanguageModel extends AutoCloseable {
         return 6.0 * parameterCount();
     }
 
-    /** Returns float32 logits, y_TxV or y_BxLxV, of y_TxD or y_BxLxD. {@link Head} describes the precision of the product. */
-    default Tensor head(Tensor y_BxLxD) {
-        return Head.logits(outNorm(y_BxLxD), outEmbed().as(Head.dtype(this)));
-    }
-
     /**
      * Returns float32 logits y_BxLxV of the next token at each position of y_BxL. Records gradients unless they are switched off
      * with {@link Grad#off()}.
@@ -111,18 +115,19 @@ public interface LanguageModel extends AutoCloseable {
     default Tensor forward(Tensor y_BxL) {
         try (var use = ModelUse.inference(parameters());
                 var scope = Scope.open()) {
-            return scope.export(head(hidden(embed(y_BxL), block -> Attention.CAUSAL)));
+            return scope.export(Head.of(this, hidden(this, embed(y_BxL), block -> Attention.CAUSAL)));
         } catch (RuntimeException e) {
             throw NativeErrors.explain(e, "a forward pass");
         }
     }
 
-    /** Runs the blocks on embedded tokens, which it closes, and returns what {@link #head} requires. */
-    default Tensor hidden(Tensor x_BxLxD, IntFunction<Attention> attentionOfBlock) {
+    /** Runs a model's blocks on embedded tokens, which it closes, and returns what {@link Head#of} requires. */
+    static Tensor hidden(LanguageModel model, Tensor x_BxLxD, IntFunction<Attention> attentionOfBlock) {
         try (var scope = Scope.open()) {
-            for (int i = 0; i < blocks().size(); i++) {
+            for (int i = 0; i < model.blocks().size(); i++) {
                 try (var perBlock = Scope.open()) {
-                    Tensor out_BxLxD = perBlock.export(blocks().get(i).forward(x_BxLxD, attentionOfBlock.apply(i)));
+                    Tensor out_BxLxD =
+                            perBlock.export(model.blocks().get(i).forward(x_BxLxD, attentionOfBlock.apply(i)));
                     x_BxLxD.close();
                     x_BxLxD = out_BxLxD;
                 }

@@ -140,24 +140,26 @@ public final class BlockWalk implements Engine {
         ScalarType type = model.config().dtype().scalarType();
         Tensor embed_VxD = model.outEmbed().as(Head.dtype(model)).detach();
         Tensor rounded_VxD = embed_VxD.to(type);
-        Tensor gradient_VxD = outEmbedGradient();
+        Tensor gradient_VxD = gradient(model.outEmbed());
         Tensor sum = Tensors.zeros(model.device());
         for (long start = 0; start < T; start += chunk) {
             try (var scope = Scope.open()) {
                 long length = Math.min(chunk, T - start);
                 Tensor x_CxD = Tensors.leaf(x_TxD.narrow(0, start, length));
                 Tensor y_CxD = model.outNorm(x_CxD);
-                Tensor logits_CxV = Tensors.leaf(logits(y_CxD.detach(), embed_VxD));
-                Tensor chunkSum =
-                        loss.sum(logits_CxV, targets_T.narrow(0, start, length), weights_T.narrow(0, start, length));
+                Tensor products_CxV = Tensors.leaf(headProduct(y_CxD.detach(), embed_VxD));
+                Tensor chunkSum = loss.sum(
+                        model.logits(products_CxV),
+                        targets_T.narrow(0, start, length),
+                        weights_T.narrow(0, start, length));
                 clock.lap(Phase.FORWARD);
                 chunkSum.backward();
-                Tensor dLogits_CxV = Tensors.gradient(logits_CxV);
+                Tensor gradient_CxV = Tensors.gradient(products_CxV);
                 // By hand, so that the product is added to the gradient in place: autograd allocates a VxD per chunk.
                 // So does a product in bfloat16, which takes as long as this one, conversion included.
-                gradient_VxD.addmm_(dLogits_CxV.t(), y_CxD.detach().to(ScalarType.Float));
+                gradient_VxD.addmm_(gradient_CxV.t(), y_CxD.detach().to(ScalarType.Float));
                 // Rounded, unlike the forward product: float32 takes longer and does not improve the loss.
-                backward(y_CxD, Linear.of(dLogits_CxV.to(type), rounded_VxD));
+                backward(y_CxD, Linear.of(gradient_CxV.to(type), rounded_VxD));
                 gradient_TxD.narrow(0, start, length).copy_(x_CxD.grad());
                 sum.add_(chunkSum.detach());
                 clock.lap(Phase.BACKWARD);
@@ -167,9 +169,9 @@ public final class BlockWalk implements Engine {
     }
 
     /** Uses the kernels without a backward pass, since the backward pass is by hand. */
-    private static Tensor logits(Tensor y_CxD, Tensor embed_VxD) {
+    private static Tensor headProduct(Tensor y_CxD, Tensor embed_VxD) {
         try (var off = Grad.off()) {
-            return Head.logits(y_CxD, embed_VxD);
+            return Head.product(y_CxD, embed_VxD);
         }
     }
 
@@ -195,7 +197,7 @@ public final class BlockWalk implements Engine {
                 try (var perChunk = Scope.open()) {
                     int length = Math.min(chunk, T - start);
                     Tensor losses_C = Loss.tokenCrossEntropy(
-                            model.head(x_TxD.narrow(0, start, length)), targets_T.narrow(0, start, length));
+                            Head.of(model, x_TxD.narrow(0, start, length)), targets_T.narrow(0, start, length));
                     System.arraycopy(Tensors.toFloats(losses_C), 0, losses, start, length);
                 }
             }
@@ -213,7 +215,7 @@ public final class BlockWalk implements Engine {
     public Tensor globalNorm() {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            var gradients = parameters().stream().map(p -> p.tensor().grad()).toList();
+            var gradients = parameters().stream().map(BlockWalk::gradient).toList();
             var norms = foreachNorm
                     .call(Operator.list(gradients), new IValue(2), Operator.none())
                     .get(0)
@@ -231,19 +233,19 @@ public final class BlockWalk implements Engine {
         for (Parameter parameter : parameters()) {
             if (parameter != model.outEmbed()) {
                 parameter.tensor().mutable_grad().reset();
-            } else if (parameter.tensor().grad().defined()) {
+            } else if (parameter.tensor().grad().defined()) { // the largest of all keeps its memory from step to step
                 Tensors.fill(parameter.tensor().grad(), 0);
             }
         }
     }
 
-    /** Returns the output embedding's gradient, the largest of all, which keeps its memory from step to step. */
-    private Tensor outEmbedGradient() {
-        Tensor embed_VxD = model.outEmbed().tensor();
-        if (!embed_VxD.grad().defined()) {
-            embed_VxD.mutable_grad().put(torch.zeros_like(embed_VxD));
+    /** Returns a parameter's gradient, which is zeros if the loss does not depend on the parameter in this step. */
+    private static Tensor gradient(Parameter parameter) {
+        Tensor tensor = parameter.tensor();
+        if (!tensor.grad().defined()) {
+            tensor.mutable_grad().put(torch.zeros_like(tensor));
         }
-        return embed_VxD.grad();
+        return tensor.grad();
     }
 
     private Tensor ids(Batch batch, int[] ids_BxL) {

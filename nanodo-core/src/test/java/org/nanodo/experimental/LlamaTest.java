@@ -65,8 +65,8 @@ class LlamaTest {
                 return Attention.CAUSAL.of(q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh);
             };
             Tensor y_BxL = Tensors.ids(Device.cpu(), TOKENS, 1, 12);
-            Tensor x_BxLxD = model.hidden(model.embed(y_BxL), block -> attention);
-            assertThat(x_BxLxD.equal(model.hidden(model.embed(y_BxL), block -> Attention.CAUSAL)))
+            Tensor x_BxLxD = LanguageModel.hidden(model, model.embed(y_BxL), block -> attention);
+            assertThat(x_BxLxD.equal(LanguageModel.hidden(model, model.embed(y_BxL), block -> Attention.CAUSAL)))
                     .isTrue();
         }
     }
@@ -87,8 +87,9 @@ class LlamaTest {
         };
         try (var model = Llama.create(LlamaConfig.of(SIZES), 1)) {
             Tensor y_BxL = Tensors.ids(Device.cpu(), TOKENS, 1, 12);
-            Tensor x_BxLxD = model.hidden(model.embed(y_BxL), block -> moved);
-            assertThat(Golden.relativeError(x_BxLxD, model.hidden(model.embed(y_BxL), block -> Attention.CAUSAL)))
+            Tensor x_BxLxD = LanguageModel.hidden(model, model.embed(y_BxL), block -> moved);
+            assertThat(Golden.relativeError(
+                            x_BxLxD, LanguageModel.hidden(model, model.embed(y_BxL), block -> Attention.CAUSAL)))
                     .isLessThan(1e-5);
         }
     }

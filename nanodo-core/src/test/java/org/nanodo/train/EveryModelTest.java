@@ -23,6 +23,7 @@ import org.nanodo.data.Batch;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.files.Json;
 import org.nanodo.model.DecoderModel;
+import org.nanodo.model.Head;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.model.Parameter;
@@ -72,7 +73,7 @@ class EveryModelTest {
                 for (var block : model.blocks()) {
                     x_1xLxD = block.forward(x_1xLxD);
                 }
-                model.head(x_1xLxD).select(1, t).square().sum().backward();
+                Head.of(model, x_1xLxD).select(1, t).square().sum().backward();
                 float[] gradient = Tensors.toFloats(embedded_1xLxD.grad().abs().sum(2));
                 for (int position = 0; position < gradient.length; position++) {
                     if (position <= t) {

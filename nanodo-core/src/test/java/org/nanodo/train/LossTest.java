@@ -4,18 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import java.util.ArrayList;
-import java.util.List;
 import org.bytedeco.pytorch.Scalar;
-import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.nanodo.TinyRun;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
-import org.nanodo.model.ModelSpec;
-import org.nanodo.model.Parameter;
-import org.nanodo.model.TransformerConfig;
-import org.nanodo.runtime.Device;
 
 /** The loss that a run uses. */
 class LossTest {
@@ -23,50 +17,14 @@ class LossTest {
             Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T).mul(new Scalar(2));
 
     /** The default model, with a loss of its own. */
-    private record Opinionated(DecoderModel model) implements LanguageModel, Loss.OfModel {
+    private static final class Opinionated extends WrappedModel implements Loss.OfModel {
+        Opinionated(LanguageModel model) {
+            super(model);
+        }
+
         @Override
         public Loss loss() {
             return DOUBLED;
-        }
-
-        @Override
-        public TransformerConfig config() {
-            return model.config();
-        }
-
-        @Override
-        public ModelSpec spec() {
-            return model.spec();
-        }
-
-        @Override
-        public Device device() {
-            return model.device();
-        }
-
-        @Override
-        public List<Parameter> parameters() {
-            return model.parameters();
-        }
-
-        @Override
-        public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
-            return model.embed(y_BxL, positions_BxL);
-        }
-
-        @Override
-        public List<? extends Block> blocks() {
-            return model.blocks();
-        }
-
-        @Override
-        public Tensor outNorm(Tensor y_BxLxD) {
-            return model.outNorm(y_BxLxD);
-        }
-
-        @Override
-        public Parameter outEmbed() {
-            return model.outEmbed();
         }
     }
 

@@ -1,0 +1,102 @@
+package org.nanodo.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+import static org.nanodo.TinyRun.DATA;
+import static org.nanodo.TinyRun.config;
+
+import java.util.ArrayList;
+import org.bytedeco.pytorch.Scalar;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.nanodo.Golden;
+import org.nanodo.data.Batch;
+import org.nanodo.model.DecoderModel;
+import org.nanodo.model.LanguageModel;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Tensors;
+import org.nanodo.tokenizer.Tokenizer;
+
+/** Law 10: training, evaluation and decoding compute one function, also of a model that changes its logits. */
+class LogitsTest {
+    private static final double CAP = 0.5; // far below the products, so that no path can leave it out unseen
+
+    /** Softly capped logits, as in Gemma 2. */
+    private static final class Capped extends WrappedModel {
+        Capped(LanguageModel model) {
+            super(model);
+        }
+
+        @Override
+        public Tensor logits(Tensor products_TxV) {
+            return products_TxV.div(new Scalar(CAP)).tanh().mul(new Scalar(CAP));
+        }
+    }
+
+    @Test
+    void trainingEqualsAutogradOfForward() throws Exception {
+        try (var batches = DATA.iterator();
+                var walked = new Capped(DecoderModel.create(config(false), 1));
+                var whole = new Capped(DecoderModel.create(config(false), 1))) {
+            Batch batch = batches.next();
+            Tensor loss = new BlockWalk(walked, Residency.ALWAYS, 50)
+                    .lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor expected = loss(whole, batch);
+            expected.backward();
+            assertThat(loss.item_double()).isCloseTo(expected.item_double(), within(1e-3));
+            for (int i = 0; i < whole.parameters().size(); i++) {
+                assertThat(Golden.relativeError(
+                                walked.parameters().get(i).tensor().grad(),
+                                whole.parameters().get(i).tensor().grad()))
+                        .as(whole.parameters().get(i).name())
+                        .isLessThan(1e-5);
+            }
+        }
+    }
+
+    @Test
+    void evaluationEqualsForward() throws Exception {
+        try (var batches = DATA.iterator();
+                var model = new Capped(DecoderModel.create(config(false), 1))) {
+            Batch batch = batches.next();
+            double sum = 0;
+            float[] losses = new BlockWalk(model, Residency.ALWAYS, 50).tokenLosses(batch);
+            for (int i = 0; i < losses.length; i++) {
+                sum += losses[i] * batch.weights_BxL()[i];
+            }
+            assertThat(sum).isCloseTo(loss(model, batch).item_double(), within(1e-3));
+        }
+    }
+
+    @Test
+    void decodingEqualsForward() {
+        var decoded = new ArrayList<float[]>();
+        try (var model = new Capped(DecoderModel.create(config(false), 1))) {
+            Tokenizer tokenizer = Tokenizer.bytes();
+            var generation = model.generate(tokenizer, "ab").maxTokens(5).sampler((logits, random) -> {
+                decoded.add(logits.clone());
+                return 10;
+            });
+            generation.text();
+            int[] tokens = {
+                tokenizer.bosId(), tokenizer.encode("ab")[0], tokenizer.encode("ab")[1], 10, 10, 10, 10
+            };
+            Tensor logits_LxV =
+                    model.forward(Tensors.ids(Device.cpu(), tokens, 1, 7)).squeeze(0);
+            for (int i = 0; i < 5; i++) {
+                assertThat(decoded.get(i))
+                        .containsExactly(Tensors.toFloats(logits_LxV.select(0, 2 + i)), within(1e-5f));
+            }
+        }
+    }
+
+    private static Tensor loss(LanguageModel model, Batch batch) {
+        int T = batch.B() * batch.L();
+        return Loss.crossEntropy()
+                .sum(
+                        model.forward(Tensors.ids(Device.cpu(), batch.inputs_BxL(), batch.B(), batch.L()))
+                                .flatten(0, 1),
+                        Tensors.ids(Device.cpu(), batch.targets_BxL(), T),
+                        Tensors.floats(Device.cpu(), batch.weights_BxL(), T));
+    }
+}
