@@ -29,13 +29,19 @@ public final class SingleThreadedBlas {
         openblas_full.openblas_set_num_threads(1);
         try {
             Tensor output = operator.get();
-            if (output.requires_grad()) {
-                output.register_hook(before);
-                for (Tensor input : inputs) {
+            if (!output.requires_grad()) {
+                return output;
+            }
+            output.register_hook(before);
+            for (Tensor input : inputs) {
+                if (input.requires_grad()) {
                     input.register_hook(after); // the first of them restores all threads
                 }
             }
-            return output;
+            // A backward pass that ends at the output runs the hooks of the output, but not the operator, and so would
+            // leave
+            // one thread behind. The view is what it ends at, since nobody else has the output itself.
+            return output.view_as(output);
         } finally {
             openblas_full.openblas_set_num_threads(Natives.threads());
         }
