@@ -51,4 +51,15 @@ public final class TinyRun {
         expected.forEach((name, tensor) ->
                 assertThat(actual.get(name).equal(tensor)).as(name).isTrue());
     }
+
+    /** Two models with the same parameters have the same gradients, to 1e-5. */
+    public static void assertSameGradients(LanguageModel actual, LanguageModel expected) {
+        for (int i = 0; i < expected.parameters().size(); i++) {
+            assertThat(Golden.relativeError(
+                            actual.parameters().get(i).tensor().grad(),
+                            expected.parameters().get(i).tensor().grad()))
+                    .as(expected.parameters().get(i).name())
+                    .isLessThan(1e-5);
+        }
+    }
 }

@@ -13,6 +13,7 @@ import java.util.NoSuchElementException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.nanodo.Documents;
 import org.nanodo.source.Document;
 import org.nanodo.source.IndexedTextSource;
 import org.nanodo.source.TextSource;
@@ -256,25 +257,7 @@ class PackedDatasetTest {
                 PackedDataset.of(MANY).length(1 << 12).batch(128).shuffle(3),
                 PackedDataset.of(MANY).length(16).batch(4).shuffle(3),
                 PackedDataset.of(MANY).length(16).batch(4).epochs(2))) {
-            var positions = new ArrayList<Position>();
-            var expected = new ArrayList<int[]>();
-            try (var batches = dataset.iterator()) {
-                for (int i = 0; i < 12 && batches.hasNext(); i++) {
-                    positions.add(batches.position());
-                    expected.add(batches.next().inputs_BxL());
-                }
-                positions.add(batches.position());
-            }
-            try (var batches = dataset.iterator()) {
-                for (int i = expected.size() - 1; i >= 0; i--) {
-                    batches.seek(positions.get(i));
-                    assertThat(batches.position()).isEqualTo(positions.get(i));
-                    for (int j = i; j < expected.size(); j++) {
-                        assertThat(batches.next().inputs_BxL()).isEqualTo(expected.get(j));
-                        assertThat(batches.position()).isEqualTo(positions.get(j + 1));
-                    }
-                }
-            }
+            Documents.checkSeek(dataset, 12);
         }
     }
 
