@@ -2,9 +2,9 @@ package org.nanodo;
 
 import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
-import org.nanodo.model.Attention;
-import org.nanodo.model.BaseModel;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.Embedding;
+import org.nanodo.model.ForwardPass;
 import org.nanodo.model.Init;
 import org.nanodo.model.Linear;
 import org.nanodo.model.ModelFactory;
@@ -14,7 +14,7 @@ import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
 
 /** A Transformer of attention alone: no MLP, no normalisation, no positions. */
-public final class AttentionOnly extends BaseModel {
+public final class AttentionOnly extends BlockModel {
     private final Parameter embed_VxD;
 
     public AttentionOnly(TransformerConfig config, Device device, Init.Source source) {
@@ -24,12 +24,12 @@ public final class AttentionOnly extends BaseModel {
     }
 
     @Override
-    public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
+    public Tensor embed(Tensor y_BxL, ForwardPass pass) {
         return Embedding.of(y_BxL, embed_VxD, true);
     }
 
     @Override
-    public Tensor outNorm(Tensor y_BxLxD) {
+    public Tensor outNorm(Tensor y_BxLxD, ForwardPass pass) {
         return y_BxLxD.to(config.dtype().scalarType());
     }
 
@@ -38,7 +38,7 @@ public final class AttentionOnly extends BaseModel {
         return embed_VxD; // tied
     }
 
-    private final class Block extends BaseModel.Block {
+    private final class Block extends BlockModel.Block {
         private final Parameter queryKeyValue_Dx3D;
         private final Parameter out_DxD;
 
@@ -49,13 +49,13 @@ public final class AttentionOnly extends BaseModel {
         }
 
         @Override
-        public Tensor forward(Tensor x_BxLxD, Attention attention) {
+        public Tensor forward(Tensor x_BxLxD, ForwardPass pass) {
             Tensor in_BxLxD = x_BxLxD.to(config.dtype().scalarType());
             Tensor qkv_3xBxHxLxDh = Linear.of(in_BxLxD, queryKeyValue_Dx3D.as(config.dtype()))
                     .view(in_BxLxD.size(0), in_BxLxD.size(1), 3, config.H(), config.Dh())
                     .permute(2, 0, 3, 1, 4);
-            Tensor out_BxHxLxDh =
-                    attention.of(qkv_3xBxHxLxDh.select(0, 0), qkv_3xBxHxLxDh.select(0, 1), qkv_3xBxHxLxDh.select(0, 2));
+            Tensor out_BxHxLxDh = pass.attention()
+                    .of(qkv_3xBxHxLxDh.select(0, 0), qkv_3xBxHxLxDh.select(0, 1), qkv_3xBxHxLxDh.select(0, 2));
             Tensor out_BxLxD = out_BxHxLxDh.transpose(1, 2).flatten(2, 3);
             return x_BxLxD.add(Linear.of(out_BxLxD, out_DxD.as(config.dtype())));
         }

@@ -508,14 +508,14 @@ class BadInputTest {
                 withTrainer(
                         "a loss that takes more memory than there is",
                         OutOfMemoryException.class,
-                        trainer -> trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.new_empty(1L << 46)),
+                        trainer -> trainer.loss(chunk -> chunk.logits_CxV().new_empty(1L << 46)),
                         "not enough memory for a step of training",
                         "more were asked for",
                         "smaller batch"),
                 withTrainer(
                         "a loss of shapes that do not fit",
                         RuntimeException.class,
-                        trainer -> trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.mul(weights_T)),
+                        trainer -> trainer.loss(chunk -> chunk.logits_CxV().mul(chunk.weights_C())),
                         "size of tensor a (259)"),
                 withTrainer(
                         "a loss with a tensor that is closed",
@@ -523,7 +523,7 @@ class BadInputTest {
                         trainer -> {
                             Tensor closed = Tensors.zeros(Device.cpu(), 1);
                             closed.close();
-                            trainer.loss((logits_TxV, targets_T, weights_T) -> logits_TxV.mul(closed));
+                            trainer.loss(chunk -> chunk.logits_CxV().mul(closed));
                         },
                         "closed"),
                 withTrainer("a negative learning rate", trainer -> trainer.schedule(step -> -1), "-1.0", "step 0"),

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.runtime.Device;
@@ -44,7 +45,7 @@ class OwnModelTest {
                 model.save(saved);
                 assertThat(losses.get(19)).isLessThan(losses.get(0) - 0.5);
                 assertThat(model.parameters()).hasSize(5);
-                assertThat(model.blocks().get(1).parameters())
+                assertThat(((BlockModel) model).blocks().get(1).parameters())
                         .isEqualTo(model.parameters().subList(3, 5));
                 try (var loaded = LanguageModel.load(saved)) {
                     assertThat(loaded.logProbs(1, 2, 3)).containsExactly(model.logProbs(1, 2, 3), within(0.0));

@@ -5,6 +5,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.data.Batch;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelUse;
 import org.nanodo.model.Parameter;
@@ -14,8 +15,8 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Timeline;
 import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Engine;
-import org.nanodo.train.Loss;
-import org.nanodo.train.StepClock;
+import org.nanodo.train.MicroBatch;
+import org.nanodo.train.WholeGraph;
 
 /**
  * Fully sharded data parallelism: stage 3 of ZeRO (Rajbhandari et al. 2020). Each of W ranks keeps a W-th of the parameters,
@@ -83,13 +84,13 @@ public final class Fsdp implements Engine, AutoCloseable {
 
     private final Collectives ranks;
     private final ShardSchedule units;
-    private final BlockWalk walk;
+    private final Engine local;
     private boolean closed;
 
     private Fsdp(LanguageModel model, Options options) {
         ranks = options.ranks;
         units = new ShardSchedule(model, options);
-        walk = new BlockWalk(model, units);
+        local = model instanceof BlockModel blocks ? new BlockWalk(blocks, units) : new WholeGraph(model, units);
     }
 
     /** Returns the default options: resharding after the forward pass, prefetch, and a reduction after each micro-batch. */
@@ -108,14 +109,14 @@ public final class Fsdp implements Engine, AutoCloseable {
     }
 
     @Override
-    public Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock) {
+    public Tensor lossAndGradients(MicroBatch micro) {
         units.nextBatch();
-        return walk.lossAndGradients(batch, loss, clock);
+        return local.lossAndGradients(micro);
     }
 
     @Override
     public float[] tokenLosses(Batch batch) {
-        return walk.tokenLosses(batch);
+        return local.tokenLosses(batch);
     }
 
     @Override

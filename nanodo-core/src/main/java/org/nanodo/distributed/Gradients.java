@@ -53,7 +53,7 @@ final class Gradients implements AutoCloseable {
                 whole_WxS = Scope.keep(Tensors.zeros(device, S * ranks.world()));
             }
             for (Slot slot : slots) {
-                if (!slot.isCast()) { // the gradient of a cast is of another type
+                if (!slot.isCast() && slot.parameter().isTrainable()) { // the gradient of a cast is of another type
                     slot.tensor()
                             .mutable_grad()
                             .put(slot.in(whole_WxS).view(slot.parameter().shape()));
@@ -123,7 +123,9 @@ final class Gradients implements AutoCloseable {
             }
         }
         present = true;
-        slots.forEach(slot -> slot.part().tensor().mutable_grad().put(slot.gradient()));
+        slots.stream()
+                .filter(slot -> slot.part().isTrainable())
+                .forEach(slot -> slot.part().tensor().mutable_grad().put(slot.gradient()));
         freeWhole();
     }
 

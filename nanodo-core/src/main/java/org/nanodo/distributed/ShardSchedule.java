@@ -1,11 +1,12 @@
 package org.nanodo.distributed;
 
 import java.util.ArrayList;
-import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Timeline;
@@ -17,6 +18,7 @@ final class ShardSchedule implements Residency {
     private final Timeline timeline;
     private final List<Unit> root;
     private final List<List<Unit>> blocks = new ArrayList<>();
+    private final List<Unit> all = new ArrayList<>(); // each once, although blocks may share some
     private int batchesLeft;
     private boolean reduces;
     private List<Unit> reducing = List.of();
@@ -28,17 +30,28 @@ final class ShardSchedule implements Residency {
     ShardSchedule(LanguageModel model, Fsdp.Options options) {
         this.options = options;
         this.timeline = options.timeline();
-        var inBlocks = new HashSet<Parameter>();
-        model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
-        root = units(
-                "root",
-                model,
-                model.parameters().stream()
-                        .filter(parameter -> !inBlocks.contains(parameter))
-                        .toList());
-        for (int i = 0; i < model.blocks().size(); i++) {
-            blocks.add(units("block " + i, model, model.blocks().get(i).parameters()));
+        // Parameters that the same blocks read are gathered together; those of no block are the root's.
+        List<? extends LanguageModel.Block> ofModel = model instanceof BlockModel own ? own.blocks() : List.of();
+        var readers = new LinkedHashMap<Parameter, List<Integer>>();
+        model.parameters().forEach(parameter -> readers.put(parameter, new ArrayList<>()));
+        for (int i = 0; i < ofModel.size(); i++) {
+            for (Parameter parameter : ofModel.get(i).parameters()) {
+                readers.get(parameter).add(i);
+            }
+            blocks.add(new ArrayList<>());
         }
+        var groups = new LinkedHashMap<List<Integer>, List<Parameter>>();
+        readers.forEach((parameter, visits) ->
+                groups.computeIfAbsent(visits, v -> new ArrayList<>()).add(parameter));
+        root = units("root", model, groups.getOrDefault(List.of(), List.of()));
+        all.addAll(root);
+        groups.forEach((visits, parameters) -> {
+            if (!visits.isEmpty()) {
+                List<Unit> units = units("block " + visits.get(0), model, parameters);
+                all.addAll(units);
+                visits.forEach(i -> blocks.get(i).addAll(units));
+            }
+        });
     }
 
     /** Groups parameters into units by the type in which the model reads them. */
@@ -50,8 +63,6 @@ final class ShardSchedule implements Residency {
     }
 
     List<Unit> all() {
-        var all = new ArrayList<>(root);
-        blocks.forEach(all::addAll);
         return all;
     }
 
@@ -91,33 +102,33 @@ final class ShardSchedule implements Residency {
     }
 
     @Override
-    public void enter(int unit, Pass pass) {
+    public void enter(int unit, Direction direction) {
         endSpan();
-        if (unit == ROOT && pass == Pass.BACKWARD) {
+        if (unit == ROOT && direction == Direction.BACKWARD) {
             root.forEach(part -> part.gradients().lend());
         } else {
             startGather(unit);
         }
-        int next = pass == Pass.FORWARD ? unit + 1 : unit == ROOT ? blocks.size() - 1 : unit - 1;
+        int next = direction == Direction.FORWARD ? unit + 1 : unit == ROOT ? blocks.size() - 1 : unit - 1;
         if (options.prefetch() && next >= 0 && next < blocks.size()) {
             startGather(next); // after this one
         }
         long waiting = System.nanoTime();
         parts(unit).forEach(Unit::finishGather);
         timeline.span("wait", "gather " + name(unit), waiting);
-        computing = name(unit) + (pass == Pass.FORWARD ? " forward" : " backward");
+        computing = name(unit) + (direction == Direction.FORWARD ? " forward" : " backward");
         since = System.nanoTime();
     }
 
     @Override
-    public void leave(int unit, Pass pass) {
+    public void leave(int unit, Direction direction) {
         endSpan();
-        if (pass == Pass.BACKWARD) {
+        if (direction == Direction.BACKWARD) {
             leaveBackward(unit);
         } else if (unit == ROOT) {
             all().forEach(Unit::free);
         } else if (options.reshardAfterForward()) {
-            parts(unit).forEach(Unit::free);
+            free(unit, unit + 1);
         }
     }
 
@@ -132,11 +143,22 @@ final class ShardSchedule implements Residency {
                 root.forEach(Unit::free);
             }
         } else {
-            parts(unit).forEach(Unit::free);
+            free(unit, unit - 1);
             finishReduce(); // of the following block, so that only one block's gradients are in memory
             parts(unit).forEach(part -> part.gradients().collect());
-            startReduce(parts(unit));
+            startReduce(parts(unit).stream().filter(part -> isFirst(unit, part)).toList());
         }
+    }
+
+    /** Frees a block, except for what the next one to compute shares with it. */
+    private void free(int unit, int next) {
+        List<Unit> needed = next >= 0 && next < blocks.size() ? blocks.get(next) : List.of();
+        parts(unit).stream().filter(part -> !needed.contains(part)).forEach(Unit::free);
+    }
+
+    /** Returns whether no earlier block shares this part, so that its gradients are complete once this one has left. */
+    private boolean isFirst(int unit, Unit part) {
+        return blocks.subList(0, unit).stream().noneMatch(block -> block.contains(part));
     }
 
     private void startGather(int unit) {
@@ -175,7 +197,7 @@ final class ShardSchedule implements Residency {
     }
 
     private String name(int unit) {
-        return parts(unit).get(0).name();
+        return unit == ROOT ? "root" : "block " + unit;
     }
 
     private List<Unit> parts(int unit) {

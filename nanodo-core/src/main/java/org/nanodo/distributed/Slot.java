@@ -41,6 +41,7 @@ record Slot(Parameter parameter, long start, Tensor tensor, Tensor leaf, Paramet
             parameter.absent(null);
         } else {
             Storages.lend(leaf, in(whole_WxS));
+            leaf.set_requires_grad(parameter.isTrainable());
             parameter.hold(leaf);
             parameter.absent("the model is sharded, and only the tensor that Parameter.as() returns is gathered");
         }

@@ -4,9 +4,9 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
-import org.nanodo.model.Attention;
-import org.nanodo.model.BaseModel;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.Embedding;
+import org.nanodo.model.ForwardPass;
 import org.nanodo.model.Init;
 import org.nanodo.model.Linear;
 import org.nanodo.model.ModelFactory;
@@ -19,7 +19,7 @@ import org.nanodo.runtime.Device;
  * GPT-2 (Radford et al. 2019): the default model with biases, one matrix for queries, keys and values, and an initialisation
  * of its own. Parameters have Hugging Face's names and shapes.
  */
-public final class Gpt2 extends BaseModel {
+public final class Gpt2 extends BlockModel {
     private static final String NAME = "gpt2";
 
     /** @param eps what LayerNorm adds to the variance; null for {@link #EPS} */
@@ -68,13 +68,13 @@ public final class Gpt2 extends BaseModel {
     }
 
     @Override
-    public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
+    public Tensor embed(Tensor y_BxL, ForwardPass pass) {
         Tensor y_BxLxD = Embedding.of(y_BxL, embed_VxD, true);
-        return y_BxLxD.add(torch.embedding(positions_LxD.tensor(), positions_BxL));
+        return y_BxLxD.add(torch.embedding(positions_LxD.tensor(), pass.positions_BxL()));
     }
 
     @Override
-    public Tensor outNorm(Tensor y_BxLxD) {
+    public Tensor outNorm(Tensor y_BxLxD, ForwardPass pass) {
         return outNorm.of(y_BxLxD);
     }
 
@@ -84,7 +84,7 @@ public final class Gpt2 extends BaseModel {
     }
 
     /** A pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
-    private final class Block extends BaseModel.Block {
+    private final class Block extends BlockModel.Block {
         private final Norm norm1;
         private final Layer queryKeyValue;
         private final Layer out;
@@ -105,15 +105,15 @@ public final class Gpt2 extends BaseModel {
         }
 
         @Override
-        public Tensor forward(Tensor in_BxLxD, Attention attention) {
-            Tensor x_BxLxD = attend(norm1.of(in_BxLxD), attention).add(in_BxLxD);
+        public Tensor forward(Tensor in_BxLxD, ForwardPass pass) {
+            Tensor x_BxLxD = attend(norm1.of(in_BxLxD), pass).add(in_BxLxD);
             Tensor z_BxLxF = torch.gelu(up.of(norm2.of(x_BxLxD)), "tanh");
             return x_BxLxD.add(down.of(z_BxLxF));
         }
 
-        private Tensor attend(Tensor x_BxLxD, Attention attention) {
+        private Tensor attend(Tensor x_BxLxD, ForwardPass pass) {
             Tensor qkv_BxLx3D = queryKeyValue.of(x_BxLxD);
-            Tensor out_BxHxLxDh = attention.of(heads(qkv_BxLx3D, 0), heads(qkv_BxLx3D, 1), heads(qkv_BxLx3D, 2));
+            Tensor out_BxHxLxDh = pass.attention().of(heads(qkv_BxLx3D, 0), heads(qkv_BxLx3D, 1), heads(qkv_BxLx3D, 2));
             return out.of(out_BxHxLxDh.transpose(1, 2).flatten(2, 3));
         }
 

@@ -7,9 +7,9 @@ import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.model.Attention;
-import org.nanodo.model.BaseModel;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.Embedding;
+import org.nanodo.model.ForwardPass;
 import org.nanodo.model.Init;
 import org.nanodo.model.Linear;
 import org.nanodo.model.ModelFactory;
@@ -22,7 +22,7 @@ import org.nanodo.runtime.Tensors;
  * Llama (Touvron et al. 2023), with RMSNorm, rotary positions, a SwiGLU MLP, and key and value heads that several query heads
  * share. Parameters have Hugging Face's names and shapes: a weight is (out, in).
  */
-public final class Llama extends BaseModel {
+public final class Llama extends BlockModel {
     private static final String NAME = "llama";
 
     private static final Init INIT = Init.gaussian(0.02);
@@ -53,12 +53,12 @@ public final class Llama extends BaseModel {
 
     /** Ignores the positions, which enter in attention: it depends on their differences. */
     @Override
-    public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
+    public Tensor embed(Tensor y_BxL, ForwardPass pass) {
         return Embedding.of(y_BxL, embed_VxD, own.tied());
     }
 
     @Override
-    public Tensor outNorm(Tensor y_BxLxD) {
+    public Tensor outNorm(Tensor y_BxLxD, ForwardPass pass) {
         return rmsNorm(y_BxLxD, outNorm_D);
     }
 
@@ -68,7 +68,7 @@ public final class Llama extends BaseModel {
     }
 
     /** A pre-RMSNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
-    private final class Block extends BaseModel.Block {
+    private final class Block extends BlockModel.Block {
         private final Parameter norm1_D;
         private final Parameter query_HDhxD;
         private final Parameter key_KDhxD;
@@ -95,22 +95,22 @@ public final class Llama extends BaseModel {
         }
 
         @Override
-        public Tensor forward(Tensor in_BxLxD, Attention attention) {
+        public Tensor forward(Tensor in_BxLxD, ForwardPass pass) {
             Tensor x_BxLxD = rmsNorm(in_BxLxD, norm1_D);
-            x_BxLxD = attend(x_BxLxD, attention).add(in_BxLxD);
+            x_BxLxD = attend(x_BxLxD, pass).add(in_BxLxD);
             Tensor z_BxLxD = rmsNorm(x_BxLxD, norm2_D);
             z_BxLxD = mlp(z_BxLxD);
             return x_BxLxD.add(z_BxLxD);
         }
 
-        private Tensor attend(Tensor x_BxLxD, Attention attention) {
-            Tensor angles_Bx1xLxE = angles(attention.positions(device, x_BxLxD.size(1)));
+        private Tensor attend(Tensor x_BxLxD, ForwardPass pass) {
+            Tensor angles_Bx1xLxE = angles(pass.positions_BxL());
             Tensor cos_Bx1xLxE = angles_Bx1xLxE.cos().to(ScalarType.Float);
             Tensor sin_Bx1xLxE = angles_Bx1xLxE.sin().to(ScalarType.Float);
             Tensor q_BxHxLxDh = rotate(heads(x_BxLxD, query_HDhxD), cos_Bx1xLxE, sin_Bx1xLxE);
             Tensor k_BxKxLxDh = rotate(heads(x_BxLxD, key_KDhxD), cos_Bx1xLxE, sin_Bx1xLxE);
             Tensor v_BxKxLxDh = heads(x_BxLxD, value_KDhxD);
-            Tensor out_BxHxLxDh = attention.of(q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh);
+            Tensor out_BxHxLxDh = pass.attention().of(q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh);
             return linear(out_BxHxLxDh.transpose(1, 2).flatten(2, 3), out_DxHDh);
         }
 

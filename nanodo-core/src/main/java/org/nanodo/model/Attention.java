@@ -1,20 +1,24 @@
 package org.nanodo.model;
 
+import java.util.function.UnaryOperator;
 import org.bytedeco.pytorch.DoubleOptional;
+import org.bytedeco.pytorch.LongOptional;
+import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.runtime.Device;
 import org.nanodo.runtime.SingleThreadedBlas;
 import org.nanodo.runtime.Tensors;
 
-/** Softmax(q kᵀ / √Dh) v: the only operation of a block that mixes positions, and so decides what each position attends to. */
+/**
+ * Softmax(q kᵀ / √Dh) v: what mixes positions, and so decides what each position attends to. A {@link Kernel} computes it.
+ */
 @FunctionalInterface
 public interface Attention {
     /** Causal attention: each query attends to the keys up to its own position. Models are trained with it. */
-    Attention CAUSAL = (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) ->
-            fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, new TensorOptional(), true);
+    Attention CAUSAL = (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, kernel) ->
+            kernel.of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, new TensorOptional(), true);
 
     /**
      * Returns causal attention within documents: no query attends to a key of another document.
@@ -24,18 +28,70 @@ public interface Attention {
     static Attention within(Tensor documents_BxL) {
         Tensor same_BxLxL = documents_BxL.unsqueeze(2).eq(documents_BxL.unsqueeze(1));
         var mask_Bx1xLxL = new TensorOptional(same_BxLxL.tril().unsqueeze(1));
-        return (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh) -> fused(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, mask_Bx1xLxL, false);
+        return (q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, kernel) ->
+                kernel.of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, mask_Bx1xLxL, false);
     }
 
     /** Attends. Keys and values may have fewer heads than queries; each then serves a group of neighbouring query heads. */
-    Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh);
+    Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh, Kernel kernel);
+
+    /** Attends with LibTorch's fused kernel. */
+    default Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
+        return of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, Attention::fused);
+    }
+
+    /** Computes attention of L queries to S keys. */
+    @FunctionalInterface
+    interface Kernel {
+        /**
+         * @param mask_Bx1xLxS true where a query attends to a key, or numbers to add to the scores; empty for no mask
+         * @param causal whether, without a mask, query i attends to keys 0 to i only
+         */
+        Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxSxDh, Tensor v_BxHxSxDh, TensorOptional mask_Bx1xLxS, boolean causal);
+    }
+
+    /** Returns a kernel of basic operations, which has second derivatives, but stores all attention weights. */
+    static Kernel plain() {
+        return plain(UnaryOperator.identity());
+    }
 
     /**
-     * Returns the positions of L columns of tokens in their texts, for blocks that depend on them: int64, BxL, or 1xL if they are
-     * the same in all rows.
+     * Returns a kernel of basic operations that changes the attention weights, for example by dropout.
+     *
+     * @param change maps weights_BxHxLxS, float32
      */
-    default Tensor positions(Device device, long L) {
-        return Tensors.range(device, L).unsqueeze(0);
+    static Kernel plain(UnaryOperator<Tensor> change) {
+        return (q_BxHxLxDh, k_BxHxSxDh, v_BxHxSxDh, mask_Bx1xLxS, causal) -> {
+            Tensor weights_BxHxLxS =
+                    scores(q_BxHxLxDh, k_BxHxSxDh, mask_Bx1xLxS, causal).softmax(-1);
+            ScalarType type = Tensors.type(v_BxHxSxDh);
+            return change.apply(weights_BxHxLxS).to(type).matmul(perQuery(v_BxHxSxDh, q_BxHxLxDh.size(1)));
+        };
+    }
+
+    /** Returns the scores q kᵀ / √Dh, BxHxLxS in float32, -∞ where a query does not attend to a key. */
+    static Tensor scores(Tensor q_BxHxLxDh, Tensor k_BxHxSxDh, TensorOptional mask_Bx1xLxS, boolean causal) {
+        Tensor k_BxHxDhxS = perQuery(k_BxHxSxDh, q_BxHxLxDh.size(1)).transpose(2, 3);
+        Tensor scores_BxHxLxS =
+                q_BxHxLxDh.matmul(k_BxHxDhxS).to(ScalarType.Float).mul(new Scalar(1 / Math.sqrt(q_BxHxLxDh.size(3))));
+        var hidden = new Scalar(Double.NEGATIVE_INFINITY);
+        if (causal) {
+            Tensor all_LxS = torch.ones_like(scores_BxHxLxS.select(0, 0).select(0, 0));
+            return scores_BxHxLxS.masked_fill(all_LxS.tril().eq(new Scalar(0)), hidden);
+        }
+        if (!mask_Bx1xLxS.has_value()) {
+            return scores_BxHxLxS;
+        }
+        Tensor mask = mask_Bx1xLxS.get();
+        return Tensors.type(mask) == ScalarType.Bool
+                ? scores_BxHxLxS.masked_fill(mask.logical_not(), hidden)
+                : scores_BxHxLxS.add(mask);
+    }
+
+    /** Repeats keys or values of grouped queries, once for each query head. */
+    private static Tensor perQuery(Tensor k_BxKxSxDh, long H) {
+        long K = k_BxKxSxDh.size(1);
+        return K == H ? k_BxKxSxDh : k_BxKxSxDh.repeat_interleave(H / K, new LongOptional(1), new LongOptional());
     }
 
     /**

@@ -3,13 +3,13 @@ package org.nanodo.model;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
-import java.util.function.IntFunction;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
 
 /**
- * A base class for models: it registers parameters and blocks in the order of their creation, as PyTorch's {@code nn.Module}
- * does, so that a subclass contains only its parameters and its algebra. {@link DecoderModel} is an example.
+ * A base class for models: it registers parameters in the order of their creation, as PyTorch's {@code nn.Module} does. Most
+ * models are {@link BlockModel}s, which an engine can recompute and shard block by block; a model that extends this class
+ * directly is one autograd graph and answers only {@link #forward}.
  */
 public abstract class BaseModel implements LanguageModel {
     protected final TransformerConfig config;
@@ -17,7 +17,6 @@ public abstract class BaseModel implements LanguageModel {
     private final ModelSpec spec;
     private final Init.Source source;
     private final List<Parameter> parameters = new ArrayList<>();
-    private final List<Block> blocks = new ArrayList<>();
 
     /** @param source provides each parameter's values when the parameter is first used */
     protected BaseModel(ModelSpec spec, TransformerConfig config, Device device, Init.Source source) {
@@ -43,26 +42,6 @@ public abstract class BaseModel implements LanguageModel {
         return parameter;
     }
 
-    /** Adds blocks 0 to N - 1; the parameters that each one's constructor adds are that block's own. */
-    protected final void addBlocks(IntFunction<? extends Block> constructor) {
-        for (int i = 0; i < config.N(); i++) {
-            int first = parameters.size();
-            Block block = constructor.apply(i);
-            block.own = List.copyOf(parameters.subList(first, parameters.size()));
-            blocks.add(block);
-        }
-    }
-
-    /** A block whose parameters {@link #addBlocks} collects. */
-    protected abstract static class Block implements LanguageModel.Block {
-        private List<Parameter> own;
-
-        @Override
-        public final List<Parameter> parameters() {
-            return own;
-        }
-    }
-
     @Override
     public final TransformerConfig config() {
         return config;
@@ -79,12 +58,7 @@ public abstract class BaseModel implements LanguageModel {
     }
 
     @Override
-    public final List<Parameter> parameters() {
+    public List<Parameter> parameters() {
         return Collections.unmodifiableList(parameters);
-    }
-
-    @Override
-    public final List<? extends LanguageModel.Block> blocks() {
-        return Collections.unmodifiableList(blocks);
     }
 }

@@ -23,7 +23,7 @@ final class CachedDecoder implements AutoCloseable {
     private final ModelUse casts;
     private int[] padding_B;
     private int length;
-    private Tensor positions_BxL;
+    private int attended; // how often the model has attended in this call: each time has a cache of its own
     private TensorOptional mask_Bx1xLxS;
 
     /** @param capacity the largest number of tokens on which a row's next token may depend */
@@ -32,9 +32,6 @@ final class CachedDecoder implements AutoCloseable {
         this.capacity = capacity;
         try (var off = Grad.off()) {
             casts = ModelUse.casts(model);
-        }
-        for (int i = 0; i < model.blocks().size(); i++) {
-            caches.add(new Cache());
         }
     }
 
@@ -47,18 +44,15 @@ final class CachedDecoder implements AutoCloseable {
     float[][] logits(int[][] rows, int[] lengths) {
         int longest = Arrays.stream(lengths).max().orElseThrow();
         int columns = Math.min(longest, capacity);
-        if (length == 0 || longest != length + 1 || longest > capacity) {
+        if (length == 0 || !model.mixesByAttentionOnly() || longest != length + 1 || longest > capacity) {
             length = 0;
             padding_B =
                     Arrays.stream(lengths).map(n -> Math.max(0, columns - n)).toArray();
         }
         try (var scope = Scope.open();
                 var off = Grad.off()) {
-            Tensor x_BxLxD = embed(rows, lengths, columns);
-            mask_Bx1xLxS = mask(columns);
-            x_BxLxD = LanguageModel.hidden(model, x_BxLxD, caches::get);
+            Tensor logits_Bx1xV = newColumns(rows, lengths, columns);
             length = columns;
-            Tensor logits_Bx1xV = Head.of(model, x_BxLxD.narrow(1, x_BxLxD.size(1) - 1, 1));
             var logits = new float[rows.length][];
             for (int b = 0; b < rows.length; b++) {
                 logits[b] = Tensors.toFloats(logits_Bx1xV.select(0, b));
@@ -67,20 +61,36 @@ final class CachedDecoder implements AutoCloseable {
         }
     }
 
-    /** Embeds the columns that are not in the caches yet. */
-    private Tensor embed(int[][] rows, int[] lengths, int columns) {
+    /** Computes the columns that are not in the caches yet. */
+    private Tensor newColumns(int[][] rows, int[] lengths, int columns) {
         int L = columns - length;
         int[] y_BxL = new int[rows.length * L];
         int[] positions_BxL = new int[y_BxL.length];
+        float[] weights_BxL = new float[y_BxL.length];
         for (int b = 0; b < rows.length; b++) {
             for (int column = Math.max(length, padding_B[b]); column < columns; column++) {
                 int i = b * L + column - length;
                 y_BxL[i] = rows[b][lengths[b] - columns + column];
                 positions_BxL[i] = column - padding_B[b];
+                weights_BxL[i] = 1;
             }
         }
-        this.positions_BxL = Tensors.ids(model.device(), positions_BxL, rows.length, L);
-        return model.embed(Tensors.ids(model.device(), y_BxL, rows.length, L), this.positions_BxL);
+        Device device = model.device();
+        mask_Bx1xLxS = mask(columns);
+        attended = 0;
+        try (var pass = new PlainPass(
+                this::attend,
+                Tensors.ids(device, positions_BxL, rows.length, L),
+                Tensors.floats(device, weights_BxL, rows.length, L))) {
+            return model.nextLogits(Tensors.ids(device, y_BxL, rows.length, L), pass);
+        }
+    }
+
+    private Tensor attend(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh, Attention.Kernel kernel) {
+        if (attended == caches.size()) {
+            caches.add(new Cache());
+        }
+        return caches.get(attended++).attend(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh, kernel);
     }
 
     /** Lets new columns attend to all up to their own except padding; padding attends to itself, so that it stays finite. */
@@ -101,13 +111,12 @@ final class CachedDecoder implements AutoCloseable {
         return new TensorOptional(Tensors.floats(model.device(), hidden_BxLxS, B, 1, L, S));
     }
 
-    /** Attention of one block to the keys and values, BxHxSxDh, of all columns so far. */
-    private final class Cache implements Attention {
+    /** The keys and values, BxHxSxDh, of all columns so far, to which one block attends. */
+    private final class Cache {
         private Tensor keys_BxHxSxDh;
         private Tensor values_BxHxSxDh;
 
-        @Override
-        public Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
+        Tensor attend(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh, Attention.Kernel kernel) {
             if (keys_BxHxSxDh == null) {
                 keys_BxHxSxDh = allocate(k_BxHxLxDh);
                 values_BxHxSxDh = allocate(v_BxHxLxDh);
@@ -115,17 +124,12 @@ final class CachedDecoder implements AutoCloseable {
             long L = k_BxHxLxDh.size(2);
             keys_BxHxSxDh.narrow(2, length, L).copy_(k_BxHxLxDh);
             values_BxHxSxDh.narrow(2, length, L).copy_(v_BxHxLxDh);
-            return Attention.fused(
+            return kernel.of(
                     q_BxHxLxDh,
                     keys_BxHxSxDh.narrow(2, 0, length + L),
                     values_BxHxSxDh.narrow(2, 0, length + L),
                     mask_Bx1xLxS,
                     length == 0 && !mask_Bx1xLxS.has_value());
-        }
-
-        @Override
-        public Tensor positions(Device device, long L) {
-            return positions_BxL;
         }
 
         private Tensor allocate(Tensor x_BxHxLxDh) {

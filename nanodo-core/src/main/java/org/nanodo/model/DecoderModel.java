@@ -9,7 +9,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.nanodo.runtime.Device;
 
 /** NanoDO's decoder-only Transformer, with learned positions, tied embeddings and no biases. */
-public final class DecoderModel extends BaseModel {
+public final class DecoderModel extends BlockModel {
     public static final String NAME = "nanodo";
     public static final double LAYER_NORM_EPS = 1e-6; // flax's
 
@@ -44,13 +44,13 @@ public final class DecoderModel extends BaseModel {
     }
 
     @Override
-    public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
+    public Tensor embed(Tensor y_BxL, ForwardPass pass) {
         Tensor y_BxLxD = Embedding.of(y_BxL, embed_VxD, true);
-        return y_BxLxD.add(torch.embedding(positions_LxD.tensor(), positions_BxL));
+        return y_BxLxD.add(torch.embedding(positions_LxD.tensor(), pass.positions_BxL()));
     }
 
     @Override
-    public Tensor outNorm(Tensor y_BxLxD) {
+    public Tensor outNorm(Tensor y_BxLxD, ForwardPass pass) {
         return layerNorm(y_BxLxD, outNorm_D);
     }
 
@@ -60,7 +60,7 @@ public final class DecoderModel extends BaseModel {
     }
 
     /** A pre-LayerNorm block: causal attention, then an MLP, each added to the residual stream, which is float32. */
-    private final class Block extends BaseModel.Block {
+    private final class Block extends BlockModel.Block {
         private final Parameter norm1_D;
         private final Parameter query_DxHxDh;
         private final Parameter key_DxHxDh;
@@ -86,19 +86,19 @@ public final class DecoderModel extends BaseModel {
         }
 
         @Override
-        public Tensor forward(Tensor in_BxLxD, Attention attention) {
+        public Tensor forward(Tensor in_BxLxD, ForwardPass pass) {
             Tensor x_BxLxD = layerNorm(in_BxLxD, norm1_D); // "pre-layernorm"
-            x_BxLxD = attend(x_BxLxD, attention).add(in_BxLxD);
+            x_BxLxD = attend(x_BxLxD, pass).add(in_BxLxD);
             Tensor z_BxLxD = layerNorm(x_BxLxD, norm2_D);
             z_BxLxD = mlp(z_BxLxD);
             return x_BxLxD.add(z_BxLxD);
         }
 
-        private Tensor attend(Tensor x_BxLxD, Attention attention) {
+        private Tensor attend(Tensor x_BxLxD, ForwardPass pass) {
             Tensor q_BxHxLxDh = heads(x_BxLxD, query_DxHxDh);
             Tensor k_BxHxLxDh = heads(x_BxLxD, key_DxHxDh);
             Tensor v_BxHxLxDh = heads(x_BxLxD, value_DxHxDh);
-            Tensor out_BxHxLxDh = attention.of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
+            Tensor out_BxHxLxDh = pass.attention().of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
             Tensor out_BxLxD = out_BxHxLxDh.transpose(1, 2).flatten(2, 3);
             return Linear.of(out_BxLxD, out_HxDhxD.as(config.dtype()).flatten(0, 1));
         }

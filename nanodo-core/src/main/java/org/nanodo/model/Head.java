@@ -22,8 +22,9 @@ public final class Head {
     }
 
     /** Returns a model's float32 logits, y_TxV or y_BxLxV, of its last block's output, y_TxD or y_BxLxD. */
-    public static Tensor of(LanguageModel model, Tensor y_BxLxD) {
-        return model.logits(product(model.outNorm(y_BxLxD), model.outEmbed().as(dtype(model))));
+    public static Tensor of(BlockModel model, Tensor y_BxLxD, ForwardPass pass) {
+        return model.logits(
+                product(model.outNorm(y_BxLxD, pass), model.outEmbed().as(dtype(model))));
     }
 
     /**

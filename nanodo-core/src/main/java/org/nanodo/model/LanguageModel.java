@@ -3,7 +3,6 @@ package org.nanodo.model;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
@@ -15,8 +14,7 @@ import org.nanodo.runtime.Tensors;
 import org.nanodo.tokenizer.Tokenizer;
 
 /**
- * A decoder-only language model: an embedding, blocks and a head. {@link #forward} runs the three in order; an engine runs them
- * itself, and may keep, drop, recompute or gather tensors in between. {@link BaseModel} is a base class for implementations.
+ * A decoder-only language model: a function from tokens to logits of the next ones. Most are {@link BlockModel}s.
  *
  * <p>Threads: any number of threads may infer with a model at the same time. While a trainer runs, only its thread may infer, and
  * calls on other threads are refused. A closed model still knows its config and the names and shapes of its parameters;
@@ -26,14 +24,10 @@ import org.nanodo.tokenizer.Tokenizer;
 public interface LanguageModel extends AutoCloseable {
     /** A function with parameters from the residual stream, x_BxLxD, to the residual stream. */
     interface Block {
-        /** Returns the parameters of this block, which no other block uses. */
+        /** Returns the parameters of this block. Blocks may share parameters. */
         List<Parameter> parameters();
 
-        Tensor forward(Tensor x_BxLxD, Attention attention);
-
-        default Tensor forward(Tensor x_BxLxD) {
-            return forward(x_BxLxD, Attention.CAUSAL);
-        }
+        Tensor forward(Tensor x_BxLxD, ForwardPass pass);
     }
 
     /** Returns the sizes. */
@@ -47,33 +41,20 @@ public interface LanguageModel extends AutoCloseable {
     /** Returns all parameters in a stable order. */
     List<Parameter> parameters();
 
-    /** Embeds ids y_BxL, int64 with at most L columns, as y_BxLxD. */
-    default Tensor embed(Tensor y_BxL) {
-        if (y_BxL.size(1) > config().L()) {
-            throw new IllegalArgumentException("A row of " + y_BxL.size(1) + " tokens is longer than the L="
-                    + config().L() + " positions of this model");
-        }
-        return embed(y_BxL, Attention.CAUSAL.positions(device(), y_BxL.size(1)));
+    /** Returns float32 logits y_BxLxV of the next token at each position of y_BxL. */
+    Tensor forward(Tensor y_BxL, ForwardPass pass);
+
+    /** Returns the logits after the last column, y_Bx1xV. */
+    default Tensor nextLogits(Tensor y_BxL, PlainPass pass) {
+        return forward(y_BxL, pass).narrow(1, y_BxL.size(1) - 1, 1);
     }
 
-    /** Embeds tokens whose positions are not their columns: positions are int64, below L, BxL or 1xL. */
-    Tensor embed(Tensor y_BxL, Tensor positions_BxL);
-
-    List<? extends Block> blocks();
-
-    /** Applies the last normalisation, before the head; the result has the type of the computation. */
-    Tensor outNorm(Tensor y_BxLxD);
-
-    /** Returns the output embedding, VxD, with which the {@link Head} multiplies. */
-    Parameter outEmbed();
-
     /**
-     * Maps the products with the output embedding, y_TxV or y_BxLxV in float32, to logits: to softly capped ones, for example.
-     * Training, evaluation and decoding all call it, with any part of the positions, so each position must be mapped alone. By
-     * default the products are the logits.
+     * Returns whether attention is the only way in which a token depends on earlier ones, so that decoding may cache keys and
+     * values and compute each new token alone. Otherwise it computes all tokens again for each new one.
      */
-    default Tensor logits(Tensor products_TxV) {
-        return products_TxV;
+    default boolean mixesByAttentionOnly() {
+        return true;
     }
 
     /** Frees the parameters at once, or when the calls that use them have ended. Closing a model again has no effect. */
@@ -114,25 +95,11 @@ public interface LanguageModel extends AutoCloseable {
      */
     default Tensor forward(Tensor y_BxL) {
         try (var use = ModelUse.inference(parameters());
-                var scope = Scope.open()) {
-            return scope.export(Head.of(this, hidden(this, embed(y_BxL), block -> Attention.CAUSAL)));
+                var scope = Scope.open();
+                var pass = PlainPass.over(this, y_BxL)) {
+            return scope.export(forward(y_BxL, pass));
         } catch (RuntimeException e) {
             throw NativeErrors.explain(e, "a forward pass");
-        }
-    }
-
-    /** Runs a model's blocks on embedded tokens, which it closes, and returns what {@link Head#of} requires. */
-    static Tensor hidden(LanguageModel model, Tensor x_BxLxD, IntFunction<Attention> attentionOfBlock) {
-        try (var scope = Scope.open()) {
-            for (int i = 0; i < model.blocks().size(); i++) {
-                try (var perBlock = Scope.open()) {
-                    Tensor out_BxLxD =
-                            perBlock.export(model.blocks().get(i).forward(x_BxLxD, attentionOfBlock.apply(i)));
-                    x_BxLxD.close();
-                    x_BxLxD = out_BxLxD;
-                }
-            }
-            return scope.export(x_BxLxD);
         }
     }
 

@@ -44,7 +44,10 @@ public final class ModelUse implements AutoCloseable {
     public static ModelUse casts(LanguageModel model) {
         return new ModelUse(
                 model.parameters(),
-                parameter -> parameter.hold(parameter == model.outEmbed() ? Head.dtype(model) : parameter.dtype()),
+                parameter -> parameter.hold(
+                        model instanceof BlockModel blocks && parameter == blocks.outEmbed()
+                                ? Head.dtype(model)
+                                : parameter.dtype()),
                 Parameter::release);
     }
 

@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.function.Supplier;
 import org.bytedeco.pytorch.GradMode;
 import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.nanodo.checkpoint.Slice;
 import org.nanodo.runtime.Dtype;
@@ -22,6 +23,7 @@ public final class Parameter implements AutoCloseable {
     private final long start;
     private final Dtype dtype;
     private final Supplier<Tensor> initial;
+    private boolean trainable = true;
     private Tensor tensor;
     private Tensor cast;
     private boolean castRecords; // whether gradients flow from the cast to the tensor, or end there on purpose
@@ -36,6 +38,7 @@ public final class Parameter implements AutoCloseable {
         this(name, Slice.all(tensor));
     }
 
+    /** Creates a parameter with these values, of which autograd knows nothing. */
     public Parameter(String name, Slice slice) {
         this(name, slice.values().shape(), slice.shape(), slice.start(), Dtype.FLOAT32, slice::values);
         tensor = slice.values();
@@ -91,9 +94,46 @@ public final class Parameter implements AutoCloseable {
             try (Tensor created = initial.get()) { // it may belong to the scope of the first caller
                 tensor = Scope.keep(new Tensor(created));
             }
-            tensor.set_requires_grad(true);
+            tensor.set_requires_grad(trainable);
         }
         return new Tensor(tensor);
+    }
+
+    /** Sets whether training changes the values. A parameter that is frozen has no gradient, but is saved like all others. */
+    public synchronized void trainable(boolean trains) {
+        if (tensor != null && tensor.requires_grad() == trainable) { // not a slice, which never requires gradients
+            tensor.set_requires_grad(trains);
+        }
+        trainable = trains;
+    }
+
+    public synchronized boolean isTrainable() {
+        return trainable;
+    }
+
+    /** Returns the gradient, dense, and zeros if no loss has depended on this parameter. */
+    public Tensor gradient() {
+        Tensor values = tensor();
+        Tensor gradient = values.grad();
+        if (!gradient.defined()) {
+            values.mutable_grad().put(torch.zeros_like(values));
+        } else if (gradient.is_sparse()) { // an embedding's, to which no head has added its own
+            values.mutable_grad().put(gradient.to_dense());
+        }
+        return values.grad();
+    }
+
+    /** Returns whether a tensor is this parameter or a view of it. */
+    public synchronized boolean sharesMemoryWith(Tensor other) {
+        return tensor != null && isSameMemory(tensor, other) || cast != null && isSameMemory(cast, other);
+    }
+
+    private static boolean isSameMemory(Tensor one, Tensor other) {
+        try (var scope = Scope.open()) {
+            return other.numel() > 0
+                    && one.numel() > 0
+                    && one.storage().data().address() == other.storage().data().address();
+        }
     }
 
     /** Returns the values and their place in the model's parameter, which they are a part of if the model is sharded. */

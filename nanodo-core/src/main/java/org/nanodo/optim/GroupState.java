@@ -101,7 +101,7 @@ public class GroupState implements Optimizer.State {
 
     /** Returns the gradients in the order of the parameters. */
     protected final List<Tensor> gradients() {
-        return parameters.stream().map(p -> p.tensor().grad()).toList();
+        return parameters.stream().map(Parameter::gradient).toList();
     }
 
     /**

@@ -1,7 +1,11 @@
 package org.nanodo.runtime;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+import java.util.TreeSet;
 import java.util.stream.IntStream;
 import org.bytedeco.pytorch.Tensor;
 
@@ -41,6 +45,28 @@ public final class Agreement {
                     .mapToObj(rank -> Arrays.copyOfRange(all_WxN, rank * n, (rank + 1) * n))
                     .toArray(double[][]::new);
         }
+    }
+
+    /** Returns the names that any rank has, in alphabetical order. */
+    public List<String> union(Collection<String> mine) {
+        byte[] bytes = String.join("\n", mine).getBytes(StandardCharsets.UTF_8);
+        int longest = (int) Arrays.stream(gather(bytes.length))
+                .mapToDouble(length -> length[0])
+                .max()
+                .orElseThrow();
+        double[] padded = new double[longest + 1]; // with zeros, at least one
+        Arrays.setAll(padded, i -> i < bytes.length ? bytes[i] : 0);
+        var names = new TreeSet<String>();
+        for (double[] rank : gather(padded)) {
+            byte[] theirs = new byte[rank.length];
+            int n = 0;
+            while (rank[n] != 0) {
+                theirs[n] = (byte) rank[n++];
+            }
+            names.addAll(
+                    new String(theirs, 0, n, StandardCharsets.UTF_8).lines().toList());
+        }
+        return List.copyOf(names);
     }
 
     /** Returns whether the condition holds on any rank. */

@@ -1,8 +1,11 @@
 package org.nanodo.train;
 
 import java.util.List;
+import java.util.function.Function;
 import org.bytedeco.pytorch.Tensor;
 import org.nanodo.data.Batch;
+import org.nanodo.model.BlockModel;
+import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Collectives;
 
@@ -11,6 +14,19 @@ import org.nanodo.runtime.Collectives;
  * is kept, recomputed or freed in between; the model need not know.
  */
 public interface Engine {
+    /** Returns the engine for a model on one device: a {@link BlockWalk}, or {@link #whole} for a model without blocks. */
+    static Engine of(LanguageModel model) {
+        return model instanceof BlockModel blocks ? new BlockWalk(blocks) : new WholeGraph(model, Residency.ALWAYS);
+    }
+
+    /**
+     * Returns an engine for any model that records one autograd graph of a whole micro-batch, with all its logits. It needs more
+     * memory than a walk over blocks and recomputes nothing.
+     */
+    static Function<LanguageModel, Engine> whole() {
+        return model -> new WholeGraph(model, Residency.ALWAYS);
+    }
+
     /** Returns the ranks that share each batch. All of them call every other method together. */
     default Collectives ranks() {
         return Collectives.single();
@@ -20,18 +36,18 @@ public interface Engine {
     default void begin(int microBatches) {}
 
     /**
-     * Adds the gradients of the batch's summed loss to the parameters' gradients.
+     * Adds the gradients of the summed loss, auxiliary losses included, to the gradients of the trainable parameters.
      *
      * @return the loss summed over this rank's tokens, one float32 on the device
      */
-    Tensor lossAndGradients(Batch batch, Loss loss, StepClock clock);
+    Tensor lossAndGradients(MicroBatch micro);
 
     /** Returns the cross-entropy in nats at every position, in the order of the batch. Waits for the device. */
     float[] tokenLosses(Batch batch);
 
     /**
-     * Returns the parameters that this rank's optimizer updates and its checkpoint holds: this rank's slice, which may be empty,
-     * of every parameter of the model, in the same order on all ranks.
+     * Returns the parameters that this rank's checkpoint holds: this rank's slice, which may be empty, of every parameter of the
+     * model, in the same order on all ranks. The optimizer updates those that are trainable.
      */
     List<Parameter> parameters();
 

@@ -54,7 +54,7 @@ final class InternalMetrics implements AutoCloseable {
             if (counts_P == null) {
                 allocate();
             }
-            Tensor gradients_2xP = sums(mine -> mine.parameter.tensor().grad());
+            Tensor gradients_2xP = sums(mine -> mine.parameter.gradient());
             Tensor parameters_2xP = sums(mine -> mine.parameter.tensor());
             own.values().forEach(mine -> mine.difference.copy_(mine.parameter.tensor()));
             return scope.export(torch.cat(new TensorVector(gradients_2xP, parameters_2xP), 0));
@@ -101,6 +101,9 @@ final class InternalMetrics implements AutoCloseable {
             }
             put(values, kind + "all/", count, sum, squares, scale);
             for (int p = 0; p < P; p++) {
+                if (sums_7xP[p] == 0) {
+                    continue; // frozen
+                }
                 String name = kind + parameters.get(p).name() + "/";
                 put(values, name, sums_7xP[p], sums_7xP[row * P + p], sums_7xP[(row + 1) * P + p], scale);
             }
@@ -140,7 +143,7 @@ final class InternalMetrics implements AutoCloseable {
 
     private void allocate() {
         for (Parameter parameter : engine.parameters()) {
-            if (parameter.numel() > 0) { // an empty slice has no mean
+            if (parameter.isTrainable() && parameter.numel() > 0) { // an empty slice has no mean
                 own.put(parameter.name(), new Own(parameter, Scope.keep(torch.empty_like(parameter.tensor()))));
             }
         }

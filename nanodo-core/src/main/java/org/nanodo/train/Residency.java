@@ -11,7 +11,7 @@ package org.nanodo.train;
 public interface Residency {
     int ROOT = -1;
 
-    enum Pass {
+    enum Direction {
         FORWARD,
         BACKWARD
     }
@@ -20,8 +20,8 @@ public interface Residency {
     Residency ALWAYS = new Residency() {};
 
     /** Makes the unit's parameters available and returns when they can be used. */
-    default void enter(int unit, Pass pass) {}
+    default void enter(int unit, Direction direction) {}
 
-    /** Ends the use of the unit's parameters by this pass. After the backward pass their gradients are complete. */
-    default void leave(int unit, Pass pass) {}
+    /** Ends the use of the unit's parameters in this direction. After the backward pass their gradients are complete. */
+    default void leave(int unit, Direction direction) {}
 }

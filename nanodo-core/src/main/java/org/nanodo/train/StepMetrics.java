@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.metrics.Metrics;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
 
@@ -40,8 +41,9 @@ final class StepMetrics {
         double norm = sums.norm() / divisor; // of the mean loss's gradient
         var values = new LinkedHashMap<String, Double>();
         values.put("train_loss", sums.loss() / divisor);
-        values.put("log_perplexity", sums.crossEntropy() / divisor);
-        values.put("train_perplexity", Math.min(Math.exp(sums.crossEntropy() / divisor), 1e4));
+        double crossEntropy = sums.measured().get(Measurements.CROSS_ENTROPY) / divisor;
+        values.put(Measurements.CROSS_ENTROPY, crossEntropy);
+        values.put("train_perplexity", Math.min(Math.exp(crossEntropy), 1e4));
         values.put("learning_rate", step.learningRate());
         values.put("grads/all/norm", norm);
         values.put("grads/all/rms", norm / Math.sqrt(model.parameterCount()));
@@ -62,6 +64,7 @@ final class StepMetrics {
         if (step.step() == 1) {
             countParameters(values);
         }
+        sums.measured().forEach((name, sum) -> values.putIfAbsent(name, sum / divisor));
         if (step.internal() != null) {
             step.internal().read(tokens).forEach(values::putIfAbsent);
         }
@@ -70,10 +73,13 @@ final class StepMetrics {
 
     private void countParameters(Map<String, Double> values) {
         var inBlocks = new HashSet<Parameter>();
-        model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
-        boolean hasHead = model.outEmbed().name().contains("head"); // NanoDO's test; otherwise it is tied
         double all = model.parameterCount();
-        double head = hasHead ? model.outEmbed().numel() : 0;
+        double head = 0;
+        if (model instanceof BlockModel blocks) {
+            blocks.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
+            Parameter outEmbed = blocks.outEmbed();
+            head = outEmbed.name().contains("head") ? outEmbed.numel() : 0; // NanoDO's test; otherwise it is tied
+        }
         double embedding = -head;
         for (Parameter parameter : model.parameters()) {
             embedding += !inBlocks.contains(parameter) && parameter.shape().length > 1 ? parameter.numel() : 0;
@@ -82,7 +88,7 @@ final class StepMetrics {
         values.put("n_params/all", all);
         values.put("n_params/embedding", embedding);
         values.put("n_params/non_embedding", all - embedding);
-        if (hasHead) {
+        if (head > 0) {
             values.put("n_params/head", head);
             values.put("n_params/non_embedding_head", all - embedding - head);
         }

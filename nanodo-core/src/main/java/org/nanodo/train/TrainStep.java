@@ -1,5 +1,8 @@
 package org.nanodo.train;
 
+import java.io.IOException;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
 import org.bytedeco.pytorch.Scalar;
@@ -9,6 +12,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.nanodo.data.Batch;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.optim.Optimizer;
+import org.nanodo.runtime.Agreement;
 import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
@@ -21,24 +25,36 @@ import org.nanodo.train.StepClock.Phase;
  */
 final class TrainStep implements AutoCloseable {
     /**
-     * The numbers of a step, summed over all ranks, in the order in which they lie on the device.
+     * The numbers of a step, summed over all ranks.
      *
-     * @param loss loss of all targets
-     * @param crossEntropy cross-entropy of all targets
+     * @param loss loss of all targets, auxiliary losses included
      * @param weight number of targets
      * @param stopping number of ranks that were told to stop
      * @param written number of ranks that have written their part of the last checkpoint
      * @param failed number of ranks that could not write it
+     * @param measured the {@link Measurements} by name
      * @param norm norm of the gradient of the summed loss
      */
     record Sums(
-            double loss, double crossEntropy, double weight, float stopping, float written, float failed, double norm) {
+            double loss,
+            double weight,
+            float stopping,
+            float written,
+            float failed,
+            Map<String, Double> measured,
+            double norm) {
         private static final int LOSS = 0;
-        private static final int WEIGHT = 2;
+        private static final int WEIGHT = 1;
+        private static final int MEASURED = 5;
 
-        private static Sums read(Tensor sums_7) {
-            float[] s = Tensors.toFloats(sums_7);
-            return new Sums(s[LOSS], s[1], s[WEIGHT], s[3], s[4], s[5], s[6]);
+        /** Reads them in the order in which they lie on the device. */
+        private static Sums read(List<String> names, Tensor sums_K) {
+            float[] s = Tensors.toFloats(sums_K);
+            var measured = new LinkedHashMap<String, Double>();
+            for (int i = 0; i < names.size(); i++) {
+                measured.put(names.get(i), (double) s[MEASURED + i]);
+            }
+            return new Sums(s[LOSS], s[WEIGHT], s[2], s[3], s[4], measured, s[s.length - 1]);
         }
     }
 
@@ -47,17 +63,18 @@ final class TrainStep implements AutoCloseable {
             long step,
             double learningRate,
             Map<String, Double> seconds,
-            Tensor sums_7,
+            List<String> measured,
+            Tensor sums_K,
             InternalMetrics.Measured internal)
             implements AutoCloseable {
         /** Waits for the device and returns the step's numbers. */
         Sums read() {
-            return Sums.read(sums_7);
+            return Sums.read(measured, sums_K);
         }
 
         @Override
         public void close() {
-            sums_7.close();
+            sums_K.close();
             if (internal != null) {
                 internal.close();
             }
@@ -71,7 +88,8 @@ final class TrainStep implements AutoCloseable {
     private final Optimizer.State optimizer;
     private final InternalMetrics internals;
     private final StepClock clock;
-    private final Tensor crossEntropy_1; // of this rank's targets in this step
+    private final Measurements measurements = new Measurements(); // of this rank in this step
+    private final Agreement agreement;
     private final Tensor diverged; // 1 once a loss or gradient was not finite: nothing is updated any more
 
     TrainStep(TrainerBuilder options, Engine engine, Optimizer.State optimizer, StepClock clock) {
@@ -82,7 +100,7 @@ final class TrainStep implements AutoCloseable {
         this.optimizer = optimizer;
         this.clock = clock;
         internals = new InternalMetrics(model, engine, options.internalSteps);
-        crossEntropy_1 = Scope.keep(Tensors.zeros(model.device(), 1));
+        agreement = new Agreement(ranks, model.device());
         diverged = Scope.keep(Tensors.zeros(model.device()));
     }
 
@@ -98,7 +116,7 @@ final class TrainStep implements AutoCloseable {
      * @param stopping whether this rank was told to stop
      * @param save progress of this rank's last save
      */
-    Started start(Batch batch, long step, boolean stopping, Checkpoints.Progress save) {
+    Started start(Batch batch, long step, boolean stopping, Checkpoints.Progress save) throws IOException {
         try (var scope = Scope.open();
                 var off = Grad.off()) {
             checkIds(batch);
@@ -106,23 +124,26 @@ final class TrainStep implements AutoCloseable {
             Tensor mine_4 = Tensors.floats(model.device(), mine, 4); // before the device is busy: copies wait for it
 
             Tensor loss = lossAndGradients(batch, step);
-            Tensor sums_6 = torch.cat(new TensorVector(loss.view(1), crossEntropy_1, mine_4), 0);
-            ranks.allReduce(sums_6).await();
+            if (ranks.world() > 1) {
+                measurements.agree(agreement, loss);
+            }
+            Tensor sums_K = torch.cat(new TensorVector(loss.view(1), mine_4, measurements.take()), 0);
+            ranks.allReduce(sums_K).await();
 
             Tensor norm = engine.globalNorm();
-            Tensor isFinite = torch.isfinite(norm.add(sums_6.select(0, Sums.LOSS)));
+            Tensor isFinite = torch.isfinite(norm.add(sums_K.select(0, Sums.LOSS)));
             diverged.logical_or_(isFinite.logical_not());
 
             // The gradient is the summed loss's. Divided by the weight it is the mean's; divided by more it is clipped.
-            Tensor weight = sums_6.select(0, Sums.WEIGHT);
+            Tensor weight = sums_K.select(0, Sums.WEIGHT);
             Tensor divisor = weight.add(weight.eq(new Scalar(0))); // a batch of padding has no gradient to scale
             Tensor gradScale = norm.div(new Scalar(options.clip)).maximum(divisor);
 
             double learningRate = learningRate(step);
             InternalMetrics.Measured internal = update(step + 1, learningRate, gradScale);
 
-            Tensor sums_7 = Scope.keep(torch.cat(new TensorVector(sums_6, norm.view(1)), 0));
-            return new Started(step + 1, learningRate, clock.read(), sums_7, internal);
+            Tensor sums = Scope.keep(torch.cat(new TensorVector(sums_K, norm.view(1)), 0));
+            return new Started(step + 1, learningRate, clock.read(), measurements.names(), sums, internal);
         }
     }
 
@@ -138,43 +159,28 @@ final class TrainStep implements AutoCloseable {
     private Tensor lossAndGradients(Batch batch, long step) {
         Tensor sum = Tensors.zeros(model.device());
         int rows = batch.B() / options.microBatches;
-        Tensors.fill(crossEntropy_1, 0);
+        long firstRow = (long) ranks.rank() * batch.B();
+        long seed = mix(options.data.seed(), step);
+        measurements.clear(); // of a step that failed
         engine.begin(options.microBatches);
         for (int from = 0; from < batch.B(); from += rows) {
-            seedRandomNumbers(step, from / rows);
+            // A loss may draw LibTorch's random numbers. They depend on rank and micro-batch, unlike dropout.
+            torch.manual_seed(mix(mix(seed, ranks.rank()), from / rows));
+            var micro = new MicroBatch(
+                    batch.rows(from, from + rows), firstRow + from, seed, options.loss, measurements, clock);
             try (var on = Grad.on()) {
-                sum = engine.lossAndGradients(batch.rows(from, from + rows), this::measuredLoss, clock)
-                        .add_(sum);
+                sum = engine.lossAndGradients(micro).add_(sum);
             }
         }
         return sum;
     }
 
     /**
-     * Returns the loss and adds up the cross-entropy beside it, from which perplexity is computed whatever the loss is. For a
-     * loss other than cross-entropy that costs one more pass over the logits.
+     * Derives a seed, hashed so that seed 1, step 2 is not seed 2, step 1. Since each step has its own, a resumed run draws the
+     * same numbers as one that never stopped, and checkpoints need not hold a generator's state.
      */
-    private Tensor measuredLoss(Tensor logits_TxV, Tensor targets_T, Tensor weights_T) {
-        Tensor sum = options.loss.sum(logits_TxV, targets_T, weights_T);
-        try (var off = Grad.off()) {
-            crossEntropy_1.add_(
-                    options.loss instanceof Loss.CrossEntropy
-                            ? sum.detach()
-                            : Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T));
-        }
-        return sum;
-    }
-
-    /**
-     * Seeds LibTorch's random numbers, which a loss may draw, from the data's seed, the step, the rank and the micro-batch. So a
-     * resumed run draws the same numbers as one that never stopped, and checkpoints need not hold the generator's state.
-     */
-    private void seedRandomNumbers(long step, long microBatch) {
-        long seed = options.data.seed();
-        for (long part : new long[] {step, ranks.rank(), microBatch}) {
-            seed = new SplittableRandom(seed).nextLong() + part; // hashed first: seed 1, step 2 is not seed 2, step 1
-        }
-        torch.manual_seed(seed);
+    private static long mix(long seed, long part) {
+        return new SplittableRandom(seed).nextLong() + part;
     }
 
     private double learningRate(long step) {
@@ -203,7 +209,7 @@ final class TrainStep implements AutoCloseable {
     @Override
     public void close() {
         diverged.close();
-        crossEntropy_1.close();
+        measurements.close();
         internals.close();
     }
 }

@@ -15,6 +15,7 @@ import org.nanodo.files.CorruptFileException;
 import org.nanodo.metrics.MetricWriter;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Parameter;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.runtime.Agreement;
 import org.nanodo.runtime.Collectives;
@@ -68,12 +69,18 @@ public final class Trainer implements AutoCloseable {
         evaluators = options.evaluators.values().stream()
                 .map(evaluator -> evaluator.shard(ranks.rank(), ranks.world()))
                 .toList();
-        optimizer = options.optimizer.start(engine.parameters(), ranks);
+        var parameters = new ArrayList<>(model.parameters());
+        parameters.addAll(engine.parameters());
+        if (options.trainable != null) {
+            parameters.forEach(p -> p.trainable(options.trainable.test(p.name())));
+        }
+        var trained =
+                engine.parameters().stream().filter(Parameter::isTrainable).toList();
+        TrainerBuilder.check(!trained.isEmpty(), "No parameter is trainable: all are frozen");
+        optimizer = options.optimizer.start(trained, ranks);
         agreement = new Agreement(ranks, model.device());
         trainStep = new TrainStep(options, engine, optimizer, clock);
         stepMetrics = new StepMetrics(options, ranks.world());
-        var parameters = new ArrayList<>(model.parameters());
-        parameters.addAll(engine.parameters());
         use = new ExclusiveUse(parameters, this::free);
         batches = data.iterator(); // starts threads: nothing that follows fails
         checkpoints = new Checkpoints(options, engine, optimizer, batches, agreement);

@@ -7,10 +7,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.metrics.MetricWriter;
 import org.nanodo.metrics.Metrics;
 import org.nanodo.model.LanguageModel;
+import org.nanodo.model.Parameter;
 import org.nanodo.optim.AdamW;
 import org.nanodo.optim.Optimizer;
 import org.nanodo.optim.Schedule;
@@ -22,7 +24,8 @@ public final class TrainerBuilder implements Cloneable {
     List<MetricWriter> writers = new ArrayList<>();
     Map<String, Evaluator> evaluators = new LinkedHashMap<>();
     PackedDataset data;
-    Function<LanguageModel, Engine> engine = BlockWalk::new;
+    Function<LanguageModel, Engine> engine = Engine::of;
+    Predicate<String> trainable;
     Loss loss;
     Optimizer optimizer = AdamW.with();
     Schedule schedule;
@@ -58,6 +61,15 @@ public final class TrainerBuilder implements Cloneable {
     /** Sets the loss. Default: the model's own, if it is a {@link Loss.OfModel}, else {@link Loss#crossEntropy()}. */
     public TrainerBuilder loss(Loss loss) {
         this.loss = loss;
+        return this;
+    }
+
+    /**
+     * Trains the parameters whose names this selects, and freezes the others: they have no gradient, no moments and no part in the
+     * gradient's norm, but are saved and sharded like all others. Default: leaves each as {@link Parameter#trainable} has set it.
+     */
+    public TrainerBuilder trainable(Predicate<String> names) {
+        this.trainable = names;
         return this;
     }
 
@@ -172,7 +184,7 @@ public final class TrainerBuilder implements Cloneable {
         return this;
     }
 
-    /** Creates the engine, which computes loss and gradients, of the model. Default: {@link BlockWalk}, for one device. */
+    /** Creates the engine, which computes loss and gradients, of the model. Default: {@link Engine#of}, for one device. */
     public TrainerBuilder engine(Function<LanguageModel, Engine> engine) {
         this.engine = engine;
         return this;

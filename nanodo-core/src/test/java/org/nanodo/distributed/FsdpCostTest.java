@@ -24,8 +24,7 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.runtime.Timeline;
 import org.nanodo.runtime.Timeline.Span;
-import org.nanodo.train.Loss;
-import org.nanodo.train.StepClock;
+import org.nanodo.train.MicroBatch;
 
 /** What sharding is for: memory that shrinks with the ranks, and communication beside the computation. */
 @Tag("slow")
@@ -42,7 +41,7 @@ class FsdpCostTest {
 
     private static void step(Fsdp fsdp, Optimizer.State optimizer, Batch batch, long step) {
         try (var scope = Scope.open()) {
-            fsdp.lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            fsdp.lossAndGradients(MicroBatch.of(batch));
             Tensor one = Tensors.floats(Device.cpu(), new float[] {1});
             optimizer.update(step, 1e-3, one, Tensors.zeros(Device.cpu()));
             fsdp.clearGradients();

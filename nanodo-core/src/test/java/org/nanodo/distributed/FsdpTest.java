@@ -17,9 +17,11 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nanodo.TinyRun;
 import org.nanodo.data.Batch;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.metrics.Metrics;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.model.Parameter;
@@ -37,9 +39,11 @@ import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.source.TextSource;
 import org.nanodo.tokenizer.Tokenizer;
-import org.nanodo.train.BlockWalk;
+import org.nanodo.train.Engine;
 import org.nanodo.train.Loss;
-import org.nanodo.train.Residency;
+import org.nanodo.train.Measurements;
+import org.nanodo.train.MicroBatch;
+import org.nanodo.train.SeamModel;
 import org.nanodo.train.StepClock;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
@@ -132,6 +136,7 @@ class FsdpTest {
             if (ranks.world() == 3) {
                 checkOtherModels(ranks);
                 checkOtherRules(ranks);
+                checkSeam(ranks);
             }
         }
 
@@ -164,6 +169,42 @@ class FsdpTest {
                 new Parity(ranks, kind, config, o -> o, 1).gradients(BFLOAT16_TOLERANCE);
                 new Parity(ranks, kind, config, o -> o, 1).unrounded();
             }
+        }
+
+        /** Shared blocks, what they leave to each other, dropout, auxiliary losses and frozen parameters. */
+        private static void checkSeam(Collectives ranks) throws Exception {
+            for (boolean remat : new boolean[] {false, true}) {
+                try (var scope = Scope.open();
+                        var single = SeamModel.create(TinyRun.config(remat), 1);
+                        var sharded = SeamModel.create(TinyRun.config(remat), 1);
+                        var fsdp = Fsdp.of(ranks).shard(sharded);
+                        var batches = TinyRun.DATA.batch(6).iterator()) {
+                    Batch batch = batches.next();
+                    for (var parameters : List.of(single.parameters(), sharded.parameters(), fsdp.parameters())) {
+                        parameters.forEach(p -> p.trainable(!p.name().equals("blocks.0.scale")));
+                    }
+                    var whole = Engine.of(single);
+                    double loss = whole.lossAndGradients(micro(batch, 0)).item_double();
+                    int rows = 6 / ranks.world();
+                    int first = ranks.rank() * rows;
+                    fsdp.begin(1);
+                    Tensor mine = fsdp.lossAndGradients(micro(batch.rows(first, first + rows), first));
+                    ranks.allReduce(mine).await();
+                    assertThat(mine.item_double()).isCloseTo(loss, within(loss * 1e-5));
+                    double norm = whole.globalNorm().item_double();
+                    assertThat(fsdp.globalNorm().item_double()).isCloseTo(norm, within(norm * 1e-5));
+                    var trained = fsdp.parameters().stream()
+                            .filter(Parameter::isTrainable)
+                            .toList();
+                    assertThat(trained).hasSize(fsdp.parameters().size() - 1);
+                    assertClose("gradient", trained, single, FsdpTest::gradient, FsdpTest::gradient, 1e-5);
+                    fsdp.clearGradients();
+                }
+            }
+        }
+
+        private static MicroBatch micro(Batch batch, long firstRow) {
+            return new MicroBatch(batch, firstRow, 3, Loss.crossEntropy(), new Measurements(), new StepClock());
         }
 
         /** Rules that need more of a matrix than a rank has. */
@@ -221,7 +262,7 @@ class FsdpTest {
                 scaleParameters(single, 1.003);
                 scaleParameters(sharded, 1.003);
                 Batch batch = batch(0);
-                float[] expected = new BlockWalk(single, Residency.ALWAYS).tokenLosses(batch);
+                float[] expected = Engine.of(single).tokenLosses(batch);
                 try (var fsdp = shard(sharded)) {
                     assertThat(fsdp.tokenLosses(batch)).isEqualTo(expected);
                     try (var whole = fsdp.gather()) {
@@ -249,17 +290,16 @@ class FsdpTest {
                     var single = model();
                     var sharded = model();
                     var fsdp = shard(sharded)) {
-                var whole = new BlockWalk(single, Residency.ALWAYS);
+                var whole = Engine.of(single);
                 for (int seed = 0; seed < 2; seed++) {
                     Batch batch = batch(seed);
                     int rows = B / ranks.world();
                     Batch mine = batch.rows(ranks.rank() * rows, (ranks.rank() + 1) * rows);
                     Fsdp.Traffic before = fsdp.traffic();
-                    double loss = whole.lossAndGradients(batch, Loss.crossEntropy(), new StepClock())
-                            .item_double();
+                    double loss = whole.lossAndGradients(MicroBatch.of(batch)).item_double();
                     Tensor myLoss = Tensors.floats(Device.cpu(), new float[] {0});
                     fsdp.begin(1);
-                    myLoss.add_(fsdp.lossAndGradients(mine, Loss.crossEntropy(), new StepClock()));
+                    myLoss.add_(fsdp.lossAndGradients(MicroBatch.of(mine)));
                     ranks.allReduce(myLoss).await();
                     assertThat(myLoss.item_double()).isCloseTo(loss, within(loss * tolerance));
                     assertThat(fsdp.globalNorm().item_double())
@@ -278,11 +318,11 @@ class FsdpTest {
         private void checkTraffic(Fsdp.Traffic before, Fsdp.Traffic after) {
             try (var model = model()) {
                 long blocks = 0;
-                for (var block : model.blocks()) {
+                for (var block : ((BlockModel) model).blocks()) {
                     blocks += padded(block.parameters());
                 }
                 var inRoot = new ArrayList<>(model.parameters());
-                model.blocks().forEach(block -> inRoot.removeAll(block.parameters()));
+                ((BlockModel) model).blocks().forEach(block -> inRoot.removeAll(block.parameters()));
                 long root = padded(inRoot);
                 int W = ranks.world();
                 int times = options.apply(Fsdp.of(ranks)).reshardAfterForward() ? 2 : 1;

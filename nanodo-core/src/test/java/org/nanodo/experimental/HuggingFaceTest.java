@@ -26,10 +26,8 @@ import org.nanodo.model.Parameter;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Tensors;
-import org.nanodo.train.BlockWalk;
-import org.nanodo.train.Loss;
-import org.nanodo.train.Residency;
-import org.nanodo.train.StepClock;
+import org.nanodo.train.Engine;
+import org.nanodo.train.MicroBatch;
 
 /** Models read from Hugging Face's names compute what an independent float64 implementation does: law 1. */
 class HuggingFaceTest {
@@ -58,8 +56,7 @@ class HuggingFaceTest {
                 assertThat(Golden.relativeError(logits, golden.tensor("logits")))
                         .isLessThan(2e-5);
             }
-            Tensor sum = new BlockWalk(model, Residency.ALWAYS)
-                    .lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor sum = Engine.of(model).lossAndGradients(MicroBatch.of(batch));
             assertThat(sum.item_double() / batch.weight()).isCloseTo(golden.scalar("loss"), within(1e-5));
             for (Parameter parameter : model.parameters()) {
                 Tensor gradient = parameter.tensor().grad().div(new Scalar(batch.weight()));

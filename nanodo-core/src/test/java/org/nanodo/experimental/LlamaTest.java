@@ -16,13 +16,14 @@ import org.nanodo.files.Json;
 import org.nanodo.model.Attention;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
+import org.nanodo.model.PlainPass;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
 import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Loss;
+import org.nanodo.train.MicroBatch;
 import org.nanodo.train.Residency;
-import org.nanodo.train.StepClock;
 
 class LlamaTest {
     private static final TransformerConfig SIZES =
@@ -37,13 +38,13 @@ class LlamaTest {
                 var whole = Llama.create(config, 1)) {
             assertThat(walked.parameters()).hasSize(2 + 2 * 9 + (tied ? 0 : 1));
             Batch batch = Batch.of(12, TOKENS, 12);
-            new BlockWalk(walked, Residency.ALWAYS).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            new BlockWalk(walked, Residency.ALWAYS).lossAndGradients(MicroBatch.of(batch));
             Loss.crossEntropy()
-                    .sum(
+                    .sum(Loss.Chunk.of(
                             whole.forward(Tensors.ids(Device.cpu(), TOKENS, 1, 12))
                                     .flatten(0, 1),
                             Tensors.ids(Device.cpu(), batch.targets_BxL(), 12),
-                            Tensors.floats(Device.cpu(), batch.weights_BxL(), 12))
+                            Tensors.floats(Device.cpu(), batch.weights_BxL(), 12)))
                     .backward();
             TinyRun.assertSameGradients(walked, whole);
         }
@@ -53,15 +54,13 @@ class LlamaTest {
     @Test
     void attentionIsGivenTheHeadsOfKeysAndValuesOnce() {
         try (var model = Llama.create(LlamaConfig.of(SIZES).kvHeads(2), 1)) {
-            Attention attention = (q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh) -> {
+            Attention attention = (q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh, kernel) -> {
                 assertThat(q_BxHxLxDh.shape()).containsExactly(1, 8, 12, 4);
                 assertThat(k_BxKxLxDh.shape()).containsExactly(1, 2, 12, 4);
                 assertThat(v_BxKxLxDh.shape()).containsExactly(1, 2, 12, 4);
-                return Attention.CAUSAL.of(q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh);
+                return Attention.CAUSAL.of(q_BxHxLxDh, k_BxKxLxDh, v_BxKxLxDh, kernel);
             };
-            Tensor y_BxL = Tensors.ids(Device.cpu(), TOKENS, 1, 12);
-            Tensor x_BxLxD = LanguageModel.hidden(model, model.embed(y_BxL), block -> attention);
-            assertThat(x_BxLxD.equal(LanguageModel.hidden(model, model.embed(y_BxL), block -> Attention.CAUSAL)))
+            assertThat(hidden(model, attention, 0).equal(hidden(model, Attention.CAUSAL, 0)))
                     .isTrue();
         }
     }
@@ -69,24 +68,19 @@ class LlamaTest {
     /** Relative positions alone matter: all of them moved by 100 change nothing but roundings. */
     @Test
     void positionsAreRelative() {
-        Attention moved = new Attention() {
-            @Override
-            public Tensor of(Tensor q_BxHxLxDh, Tensor k_BxHxLxDh, Tensor v_BxHxLxDh) {
-                return CAUSAL.of(q_BxHxLxDh, k_BxHxLxDh, v_BxHxLxDh);
-            }
-
-            @Override
-            public Tensor positions(Device device, long L) {
-                return Tensors.range(device, 100 + L).narrow(0, 100, L).unsqueeze(0);
-            }
-        };
         try (var model = Llama.create(LlamaConfig.of(SIZES), 1)) {
-            Tensor y_BxL = Tensors.ids(Device.cpu(), TOKENS, 1, 12);
-            Tensor x_BxLxD = LanguageModel.hidden(model, model.embed(y_BxL), block -> moved);
-            assertThat(Golden.relativeError(
-                            x_BxLxD, LanguageModel.hidden(model, model.embed(y_BxL), block -> Attention.CAUSAL)))
+            assertThat(Golden.relativeError(hidden(model, Attention.CAUSAL, 100), hidden(model, Attention.CAUSAL, 0)))
                     .isLessThan(1e-5);
         }
+    }
+
+    private static Tensor hidden(Llama model, Attention attention, long firstPosition) {
+        Tensor positions_1xL = Tensors.range(Device.cpu(), firstPosition + 12)
+                .narrow(0, firstPosition, 12)
+                .unsqueeze(0);
+        return model.hidden(
+                Tensors.ids(Device.cpu(), TOKENS, 1, 12),
+                new PlainPass(attention, positions_1xL, Tensors.zeros(Device.cpu(), 1, 12)));
     }
 
     @Test

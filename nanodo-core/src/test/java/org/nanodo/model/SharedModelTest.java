@@ -117,7 +117,8 @@ class SharedModelTest {
             try (var scope = Scope.open();
                     var off = Grad.off()) {
                 Tensor x_1xLxD = Tensors.zeros(model.device(), 1, 32, 64);
-                model.blocks().get(0).forward(x_1xLxD).sum().item_double();
+                var pass = PlainPass.over(model, Tensors.zeros(model.device(), 1, 32));
+                model.blocks().get(0).forward(x_1xLxD, pass).sum().item_double();
                 model.outEmbed().tensor().sum().item_double();
             }
         });
@@ -155,16 +156,17 @@ class SharedModelTest {
         try (var scope = Scope.open()) {
             Tensor y_1x2 = Tensors.ids(model.device(), new int[] {1, 2}, 1, 2);
             Tensor x_1x2xD = Tensors.zeros(model.device(), 1, 2, 64);
+            PlainPass pass = PlainPass.over(model, y_1x2);
             List<Callable<?>> calls = List.of(
                     generation::text,
                     () -> model.generate(TOKENIZER, "b").allTokens(),
                     () -> model.logProbs(1, 2),
                     () -> model.forward(y_1x2),
-                    () -> LanguageModel.hidden(model, x_1x2xD, block -> Attention.CAUSAL),
-                    () -> model.embed(y_1x2),
-                    () -> Head.of(model, x_1x2xD),
-                    () -> model.outNorm(x_1x2xD),
-                    () -> model.blocks().get(0).forward(x_1x2xD),
+                    () -> model.hidden(y_1x2, pass),
+                    () -> model.embed(y_1x2, pass),
+                    () -> Head.of(model, x_1x2xD, pass),
+                    () -> model.outNorm(x_1x2xD, pass),
+                    () -> model.blocks().get(0).forward(x_1x2xD, pass),
                     () -> model.outEmbed().tensor(),
                     () -> model.outEmbed().as(Dtype.BFLOAT16),
                     () -> model.outEmbed().slice(),

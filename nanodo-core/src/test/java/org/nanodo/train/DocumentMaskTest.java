@@ -37,8 +37,7 @@ class DocumentMaskTest {
             for (boolean masked : new boolean[] {true, false}) {
                 Batch whole = batch(20, 21, 22);
                 Arrays.fill(whole.weights_BxL(), 0, 3, 0);
-                engine.lossAndGradients(
-                        masked ? whole.documents(DOCUMENTS) : whole, Loss.crossEntropy(), new StepClock());
+                engine.lossAndGradients(MicroBatch.of(masked ? whole.documents(DOCUMENTS) : whole));
                 float[] positions_LxD = Tensors.toFloats(
                         Tensors.gradient(model.parameters().get(1).tensor()));
                 for (int i = 0; i < 3; i++) {

@@ -22,11 +22,13 @@ import org.nanodo.TinyRun;
 import org.nanodo.data.Batch;
 import org.nanodo.files.CorruptFileException;
 import org.nanodo.files.Json;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.Head;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelFactory;
 import org.nanodo.model.Parameter;
+import org.nanodo.model.PlainPass;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Dtype;
@@ -54,12 +56,12 @@ class EveryModelTest {
                 .build();
     }
 
-    private static LanguageModel create(String kind) {
+    private static BlockModel create(String kind) {
         return create(kind, config(Dtype.FLOAT32, false), 1);
     }
 
-    private static LanguageModel create(String kind, TransformerConfig config, long seed) {
-        return ModelFactory.named(kind).create(config, seed, Device.cpu());
+    private static BlockModel create(String kind, TransformerConfig config, long seed) {
+        return (BlockModel) ModelFactory.named(kind).create(config, seed, Device.cpu());
     }
 
     /** Law 2: later tokens have no influence, so their embeddings have a gradient of exactly zero. */
@@ -68,12 +70,14 @@ class EveryModelTest {
     void causalityIsExact(String kind) {
         try (var model = create(kind)) {
             for (int t = 0; t < TOKENS.length; t++) {
-                Tensor embedded_1xLxD = Tensors.leaf(model.embed(Tensors.ids(Device.cpu(), TOKENS, 1, TOKENS.length)));
+                Tensor y_1xL = Tensors.ids(Device.cpu(), TOKENS, 1, TOKENS.length);
+                var pass = PlainPass.over(model, y_1xL);
+                Tensor embedded_1xLxD = Tensors.leaf(model.embed(y_1xL, pass));
                 Tensor x_1xLxD = embedded_1xLxD;
                 for (var block : model.blocks()) {
-                    x_1xLxD = block.forward(x_1xLxD);
+                    x_1xLxD = block.forward(x_1xLxD, pass);
                 }
-                Head.of(model, x_1xLxD).select(1, t).square().sum().backward();
+                Head.of(model, x_1xLxD, pass).select(1, t).square().sum().backward();
                 float[] gradient = Tensors.toFloats(embedded_1xLxD.grad().abs().sum(2));
                 for (int position = 0; position < gradient.length; position++) {
                     if (position <= t) {
@@ -216,10 +220,10 @@ class EveryModelTest {
             Tensor logits_TxV = whole.forward(Tensors.ids(Device.cpu(), batch.inputs_BxL(), batch.B(), batch.L()))
                     .flatten(0, 1);
             Loss.crossEntropy()
-                    .sum(
+                    .sum(Loss.Chunk.of(
                             logits_TxV,
                             Tensors.ids(Device.cpu(), batch.targets_BxL(), T),
-                            Tensors.floats(Device.cpu(), batch.weights_BxL(), T))
+                            Tensors.floats(Device.cpu(), batch.weights_BxL(), T)))
                     .backward();
             for (int i = 0; i < whole.parameters().size(); i++) {
                 assertThat(Golden.relativeError(gradient(parts, i), gradient(whole, i)))
@@ -349,7 +353,7 @@ class EveryModelTest {
 
     private static Tensor lossAndGradients(LanguageModel model, Batch batch) {
         try (var scope = Scope.open()) {
-            return scope.export(new BlockWalk(model).lossAndGradients(batch, Loss.crossEntropy(), new StepClock()));
+            return scope.export(Engine.of(model).lossAndGradients(MicroBatch.of(batch)));
         }
     }
 

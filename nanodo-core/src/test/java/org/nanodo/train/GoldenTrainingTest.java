@@ -48,7 +48,7 @@ class GoldenTrainingTest {
     void lossAndEveryGradient() throws Exception {
         Batch batch = golden.batch(0);
         assertThat(batch.weight()).as("a padded row").isLessThan(batch.B() * (batch.L() - 1));
-        Tensor sum = new BlockWalk(model).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+        Tensor sum = new BlockWalk(model).lossAndGradients(MicroBatch.of(batch));
         assertThat(sum.item_double() / batch.weight()).isCloseTo(golden.scalar("loss"), within(1e-5));
         for (Parameter parameter : model.parameters()) {
             Tensor gradient = parameter.tensor().grad().div(new Scalar(batch.weight()));
@@ -69,7 +69,7 @@ class GoldenTrainingTest {
                 .start(model.parameters())) {
             for (int step = 1; step <= 5; step++) {
                 Batch batch = golden.batch(step - 1);
-                Tensor sum = engine.lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+                Tensor sum = engine.lossAndGradients(MicroBatch.of(batch));
                 assertThat(sum.item_double() / batch.weight())
                         .as("loss before step " + step)
                         .isCloseTo(golden.scalar("loss_at_step" + step), within(1e-5));

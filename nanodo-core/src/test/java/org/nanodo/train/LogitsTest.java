@@ -11,6 +11,7 @@ import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.nanodo.TinyRun;
 import org.nanodo.data.Batch;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.runtime.Device;
@@ -23,7 +24,7 @@ class LogitsTest {
 
     /** Softly capped logits, as in Gemma 2. */
     private static final class Capped extends WrappedModel {
-        Capped(LanguageModel model) {
+        Capped(BlockModel model) {
             super(model);
         }
 
@@ -39,8 +40,7 @@ class LogitsTest {
                 var walked = new Capped(DecoderModel.create(config(false), 1));
                 var whole = new Capped(DecoderModel.create(config(false), 1))) {
             Batch batch = batches.next();
-            Tensor loss = new BlockWalk(walked, Residency.ALWAYS, 50)
-                    .lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor loss = new BlockWalk(walked, Residency.ALWAYS, 50).lossAndGradients(MicroBatch.of(batch));
             Tensor expected = loss(whole, batch);
             expected.backward();
             assertThat(loss.item_double()).isCloseTo(expected.item_double(), within(1e-3));
@@ -87,10 +87,10 @@ class LogitsTest {
     private static Tensor loss(LanguageModel model, Batch batch) {
         int T = batch.B() * batch.L();
         return Loss.crossEntropy()
-                .sum(
+                .sum(Loss.Chunk.of(
                         model.forward(Tensors.ids(Device.cpu(), batch.inputs_BxL(), batch.B(), batch.L()))
                                 .flatten(0, 1),
                         Tensors.ids(Device.cpu(), batch.targets_BxL(), T),
-                        Tensors.floats(Device.cpu(), batch.weights_BxL(), T));
+                        Tensors.floats(Device.cpu(), batch.weights_BxL(), T)));
     }
 }

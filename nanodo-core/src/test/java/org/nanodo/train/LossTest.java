@@ -8,17 +8,16 @@ import org.bytedeco.pytorch.Scalar;
 import org.junit.jupiter.api.Test;
 import org.nanodo.TinyRun;
 import org.nanodo.metrics.Metrics;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.DecoderModel;
-import org.nanodo.model.LanguageModel;
 
 /** The loss that a run uses. */
 class LossTest {
-    private static final Loss DOUBLED = (logits_TxV, targets_T, weights_T) ->
-            Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T).mul(new Scalar(2));
+    private static final Loss DOUBLED = chunk -> Loss.crossEntropy().sum(chunk).mul(new Scalar(2));
 
     /** The default model, with a loss of its own. */
     private static final class Opinionated extends WrappedModel implements Loss.OfModel {
-        Opinionated(LanguageModel model) {
+        Opinionated(BlockModel model) {
             super(model);
         }
 

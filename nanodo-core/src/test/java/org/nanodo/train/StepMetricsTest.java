@@ -47,7 +47,7 @@ class StepMetricsTest {
                         .listen(metrics::add)
                         .build()) {
             Batch batch = batches.next();
-            new BlockWalk(other).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            new BlockWalk(other).lossAndGradients(MicroBatch.of(batch));
             for (var parameter : other.parameters()) {
                 gradients.put(
                         parameter.name(),
@@ -173,9 +173,8 @@ class StepMetricsTest {
         var penalised = new ArrayList<Metrics>();
         train(plain, 1, trainer -> trainer);
         train(penalised, 1, trainer -> trainer.accumulate(2)
-                .loss((logits_TxV, targets_T, weights_T) -> Loss.crossEntropy()
-                        .sum(logits_TxV, targets_T, weights_T)
-                        .add(weights_T.sum())));
+                .loss(chunk ->
+                        Loss.crossEntropy().sum(chunk).add(chunk.weights_C().sum())));
         double crossEntropy = plain.get(0).get("train_loss");
         assertThat(plain.get(0).get("log_perplexity")).isEqualTo(crossEntropy);
         assertThat(penalised.get(0).get("train_loss")).isCloseTo(crossEntropy + 1, within(1e-5));

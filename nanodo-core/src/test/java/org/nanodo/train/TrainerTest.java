@@ -117,8 +117,8 @@ class TrainerTest {
                 var plain = DecoderModel.create(config(false), 1);
                 var remat = DecoderModel.create(config(true), 1)) {
             Batch batch = batches.next();
-            Tensor loss = new BlockWalk(plain).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
-            Tensor rematLoss = new BlockWalk(remat).lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor loss = new BlockWalk(plain).lossAndGradients(MicroBatch.of(batch));
+            Tensor rematLoss = new BlockWalk(remat).lossAndGradients(MicroBatch.of(batch));
             assertThat(rematLoss.equal(loss)).isTrue();
             for (int i = 0; i < plain.parameters().size(); i++) {
                 assertThat(remat.parameters()
@@ -141,13 +141,13 @@ class TrainerTest {
                 var whole = DecoderModel.create(config(false), 1)) {
             Batch batch = batches.next();
             var engine = new BlockWalk(walked, Residency.ALWAYS, chunk);
-            Tensor loss = engine.lossAndGradients(batch, Loss.crossEntropy(), new StepClock());
+            Tensor loss = engine.lossAndGradients(MicroBatch.of(batch));
             Tensor logits_TxV = whole.forward(ids(batch.inputs_BxL(), batch)).flatten(0, 1);
             Tensor expected = Loss.crossEntropy()
-                    .sum(
+                    .sum(Loss.Chunk.of(
                             logits_TxV,
                             ids(batch.targets_BxL(), batch).flatten(),
-                            Tensors.floats(Device.cpu(), batch.weights_BxL(), batch.weights_BxL().length));
+                            Tensors.floats(Device.cpu(), batch.weights_BxL(), batch.weights_BxL().length)));
             expected.backward();
             assertThat(loss.item_double()).isCloseTo(expected.item_double(), within(1e-3));
             double sum = 0;
@@ -218,8 +218,7 @@ class TrainerTest {
     /** A loss draws the same random numbers in two runs of one seed and in a resumed run, whatever the process drew before. */
     @Test
     void aLossThatDrawsIsSeededByTheRunAndResumes() throws Exception {
-        Loss noisy = (logits_TxV, targets_T, weights_T) ->
-                Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T.mul(torch.rand_like(weights_T)));
+        Loss noisy = chunk -> chunk.sum(chunk.crossEntropy_C().mul(torch.rand_like(chunk.weights_C())));
         UnaryOperator<TrainerBuilder> options =
                 trainer -> trainer.loss(noisy).accumulate(2).checkpoints(workdir.resolve("a"), 3, 1);
         torch.manual_seed(1);
@@ -244,9 +243,9 @@ class TrainerTest {
     @Test
     void eachStepAndMicroBatchDrawsItsOwnNumbers() throws Exception {
         var drawn = new ArrayList<Double>();
-        Loss drawing = (logits_TxV, targets_T, weights_T) -> {
+        Loss drawing = chunk -> {
             drawn.add(torch.rand(1).item_double());
-            return Loss.crossEntropy().sum(logits_TxV, targets_T, weights_T);
+            return Loss.crossEntropy().sum(chunk);
         };
         train(config(false), 3, trainer -> trainer.loss(drawing).accumulate(4));
         assertThat(drawn).hasSize(12).doesNotHaveDuplicates();
@@ -417,7 +416,7 @@ class TrainerTest {
 
     @Test
     void onlyTheParametersNamedDecay() throws Exception {
-        Loss nothing = (logits_TxV, targets_T, weights_T) -> logits_TxV.sum().mul(new Scalar(0));
+        Loss nothing = chunk -> chunk.logits_CxV().sum().mul(new Scalar(0));
         try (var model = DecoderModel.create(config(false), 1);
                 var trainer = builder(model, 1)
                         .loss(nothing)
@@ -438,9 +437,7 @@ class TrainerTest {
     @Test
     void whatIsNotFiniteReachesNeitherParametersNorCheckpoints() throws Exception {
         int[] calls = {0};
-        Loss breaking = (logits_TxV, targets_T, weights_T) -> Loss.crossEntropy()
-                .sum(logits_TxV, targets_T, weights_T)
-                .mul(new Scalar(++calls[0] == 4 ? Double.NaN : 1));
+        Loss breaking = chunk -> Loss.crossEntropy().sum(chunk).mul(new Scalar(++calls[0] == 4 ? Double.NaN : 1));
         Map<String, Tensor> expected = train(config(false), 3, trainer -> trainer);
         try (var model = DecoderModel.create(config(false), 1);
                 var trainer = builder(model, 20)

@@ -9,6 +9,7 @@ import org.bytedeco.pytorch.global.torch;
 import org.junit.jupiter.api.Test;
 import org.nanodo.TinyRun;
 import org.nanodo.metrics.Metrics;
+import org.nanodo.model.BlockModel;
 import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.Parameter;
@@ -21,7 +22,7 @@ class UnusedParameterTest {
     private static final class WithUnused extends WrappedModel {
         private final List<Parameter> all;
 
-        WithUnused(LanguageModel model) {
+        WithUnused(BlockModel model) {
             super(model);
             all = new ArrayList<>(model.parameters());
             all.add(new Parameter("unused", new long[] {3}, Dtype.FLOAT32, () -> torch.ones(3)));

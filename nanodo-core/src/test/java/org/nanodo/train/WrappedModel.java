@@ -2,33 +2,18 @@ package org.nanodo.train;
 
 import java.util.List;
 import org.bytedeco.pytorch.Tensor;
+import org.nanodo.model.BlockModel;
+import org.nanodo.model.ForwardPass;
 import org.nanodo.model.LanguageModel;
-import org.nanodo.model.ModelSpec;
 import org.nanodo.model.Parameter;
-import org.nanodo.model.TransformerConfig;
-import org.nanodo.runtime.Device;
 
 /** Another model, of which a subclass changes something. */
-class WrappedModel implements LanguageModel {
-    private final LanguageModel model;
+class WrappedModel extends BlockModel {
+    private final BlockModel model;
 
-    WrappedModel(LanguageModel model) {
+    WrappedModel(BlockModel model) {
+        super(model.spec(), model.config(), model.device(), null);
         this.model = model;
-    }
-
-    @Override
-    public TransformerConfig config() {
-        return model.config();
-    }
-
-    @Override
-    public ModelSpec spec() {
-        return model.spec();
-    }
-
-    @Override
-    public Device device() {
-        return model.device();
     }
 
     @Override
@@ -37,18 +22,18 @@ class WrappedModel implements LanguageModel {
     }
 
     @Override
-    public Tensor embed(Tensor y_BxL, Tensor positions_BxL) {
-        return model.embed(y_BxL, positions_BxL);
+    public Tensor embed(Tensor y_BxL, ForwardPass pass) {
+        return model.embed(y_BxL, pass);
     }
 
     @Override
-    public List<? extends Block> blocks() {
+    public List<? extends LanguageModel.Block> blocks() {
         return model.blocks();
     }
 
     @Override
-    public Tensor outNorm(Tensor y_BxLxD) {
-        return model.outNorm(y_BxLxD);
+    public Tensor outNorm(Tensor y_BxLxD, ForwardPass pass) {
+        return model.outNorm(y_BxLxD, pass);
     }
 
     @Override
