@@ -1,7 +1,9 @@
 package org.nanodo;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -10,7 +12,10 @@ import org.nanodo.data.PackedDataset;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.TransformerConfig;
 import org.nanodo.optim.Schedule;
+import org.nanodo.runtime.Device;
+import org.nanodo.runtime.Tensors;
 import org.nanodo.source.TextSource;
+import org.nanodo.tokenizer.Tokenizer;
 import org.nanodo.train.Trainer;
 import org.nanodo.train.TrainerBuilder;
 
@@ -60,6 +65,25 @@ public final class TinyRun {
                             expected.parameters().get(i).tensor().grad()))
                     .as(expected.parameters().get(i).name())
                     .isLessThan(1e-5);
+        }
+    }
+
+    /** Decoding token by token, with a cache, has the logits of the forward pass over all tokens, to 1e-5. */
+    public static void assertDecodingEqualsForward(LanguageModel model) {
+        var decoded = new ArrayList<float[]>();
+        Tokenizer tokenizer = Tokenizer.bytes();
+        model.generate(tokenizer, "ab")
+                .maxTokens(5)
+                .sampler((logits, random) -> {
+                    decoded.add(logits.clone());
+                    return 10;
+                })
+                .text();
+        int[] tokens = {tokenizer.bosId(), tokenizer.encode("ab")[0], tokenizer.encode("ab")[1], 10, 10, 10, 10};
+        Tensor logits_LxV =
+                model.forward(Tensors.ids(Device.cpu(), tokens, 1, 7)).squeeze(0);
+        for (int i = 0; i < 5; i++) {
+            assertThat(decoded.get(i)).containsExactly(Tensors.toFloats(logits_LxV.select(0, 2 + i)), within(1e-5f));
         }
     }
 }

@@ -5,7 +5,6 @@ import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
 import org.bytedeco.pytorch.global.torch;
 import org.nanodo.data.Batch;
-import org.nanodo.model.BlockModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelUse;
 import org.nanodo.model.Parameter;
@@ -13,10 +12,8 @@ import org.nanodo.runtime.Collectives;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Scope;
 import org.nanodo.runtime.Timeline;
-import org.nanodo.train.BlockWalk;
 import org.nanodo.train.Engine;
 import org.nanodo.train.MicroBatch;
-import org.nanodo.train.WholeGraph;
 
 /**
  * Fully sharded data parallelism: stage 3 of ZeRO (Rajbhandari et al. 2020). Each of W ranks keeps a W-th of the parameters,
@@ -90,7 +87,7 @@ public final class Fsdp implements Engine, AutoCloseable {
     private Fsdp(LanguageModel model, Options options) {
         ranks = options.ranks;
         units = new ShardSchedule(model, options);
-        local = model instanceof BlockModel blocks ? new BlockWalk(blocks, units) : new WholeGraph(model, units);
+        local = Engine.of(model, units);
     }
 
     /** Returns the default options: resharding after the forward pass, prefetch, and a reduction after each micro-batch. */

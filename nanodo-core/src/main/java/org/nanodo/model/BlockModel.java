@@ -2,6 +2,7 @@ package org.nanodo.model;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
 import java.util.function.IntFunction;
 import org.bytedeco.pytorch.Tensor;
@@ -63,6 +64,13 @@ public abstract class BlockModel extends BaseModel {
     /** Returns the blocks in their order. */
     public List<? extends LanguageModel.Block> blocks() {
         return Collections.unmodifiableList(blocks);
+    }
+
+    /** Returns the parameters outside of the blocks: those of embedding, last normalisation and head. */
+    public final List<Parameter> rootParameters() {
+        var inBlocks = new HashSet<Parameter>();
+        blocks().forEach(block -> inBlocks.addAll(block.parameters()));
+        return parameters().stream().filter(p -> !inBlocks.contains(p)).toList();
     }
 
     /** Applies the last normalisation, before the head, to y_TxD or y_BxLxD; the result has the type of the computation. */

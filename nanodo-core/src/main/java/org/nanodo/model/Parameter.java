@@ -22,7 +22,7 @@ public final class Parameter implements AutoCloseable {
     private final long[] wholeShape;
     private final long start;
     private final Dtype dtype;
-    private final Supplier<Tensor> initial;
+    private final Supplier<Tensor> initial; // null for values that autograd does not know
     private boolean trainable = true;
     private Tensor tensor;
     private Tensor cast;
@@ -40,7 +40,7 @@ public final class Parameter implements AutoCloseable {
 
     /** Creates a parameter with these values, of which autograd knows nothing. */
     public Parameter(String name, Slice slice) {
-        this(name, slice.values().shape(), slice.shape(), slice.start(), Dtype.FLOAT32, slice::values);
+        this(name, slice.values().shape(), slice.shape(), slice.start(), Dtype.FLOAT32, null);
         tensor = slice.values();
     }
 
@@ -101,7 +101,7 @@ public final class Parameter implements AutoCloseable {
 
     /** Sets whether training changes the values. A parameter that is frozen has no gradient, but is saved like all others. */
     public synchronized void trainable(boolean trains) {
-        if (tensor != null && tensor.requires_grad() == trainable) { // not a slice, which never requires gradients
+        if (tensor != null && initial != null) {
             tensor.set_requires_grad(trains);
         }
         trainable = trains;

@@ -39,8 +39,7 @@ public final class SingleThreadedBlas {
                 }
             }
             // A backward pass that ends at the output runs the hooks of the output, but not the operator, and so would
-            // leave
-            // one thread behind. The view is what it ends at, since nobody else has the output itself.
+            // leave one thread behind. The view is what it ends at, since nobody else has the output itself.
             return output.view_as(output);
         } finally {
             openblas_full.openblas_set_num_threads(Natives.threads());

@@ -1,14 +1,12 @@
 package org.nanodo.train;
 
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import org.bytedeco.pytorch.BoolOptional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorArrayRefOptional;
 import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
-import org.nanodo.data.Batch;
 import org.nanodo.model.BlockModel;
 import org.nanodo.model.ForwardPass;
 import org.nanodo.model.Head;
@@ -35,6 +33,7 @@ public final class BlockWalk extends LocalEngine {
     private static final long LOGITS_BYTES = 60 << 20;
 
     private final BlockModel model;
+    private final List<Parameter> root;
     private final int chunk;
 
     BlockWalk(BlockModel model) {
@@ -51,18 +50,14 @@ public final class BlockWalk extends LocalEngine {
     BlockWalk(BlockModel model, Residency residency, int chunk) {
         super(model, residency);
         this.model = model;
+        root = model.rootParameters();
         this.chunk = chunk;
     }
 
     @Override
-    public Tensor lossAndGradients(MicroBatch micro) {
-        holdCasts();
-        try (var scope = Scope.open()) {
-            // All copies to the device come before it is busy, since a copy waits for all earlier work.
-            var onDevice = new DeviceBatch(model, micro.batch());
-            try (var pass = onDevice.walk(micro)) {
-                return scope.export(walk(onDevice, micro, pass));
-            }
+    Tensor lossAndGradients(MicroBatch micro, DeviceBatch onDevice) {
+        try (var pass = onDevice.walk(micro)) {
+            return walk(onDevice, micro, pass);
         }
     }
 
@@ -71,7 +66,7 @@ public final class BlockWalk extends LocalEngine {
         List<? extends LanguageModel.Block> blocks = model.blocks();
         StepClock clock = micro.clock();
         residency.enter(Residency.ROOT, Direction.FORWARD);
-        var embedding = pass.begin(rootParameters());
+        var embedding = pass.begin(root);
         Tensor embedded_BxLxD = model.embed(onDevice.y_BxL(), pass);
         pass.end();
         boolean flows = embedded_BxLxD.requires_grad(); // whether anything trainable comes before
@@ -120,12 +115,6 @@ public final class BlockWalk extends LocalEngine {
         return head.sum.add_(pass.sum());
     }
 
-    private List<Parameter> rootParameters() {
-        var inBlocks = new HashSet<Parameter>();
-        model.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
-        return model.parameters().stream().filter(p -> !inBlocks.contains(p)).toList();
-    }
-
     private Tensor forward(int block, Tensor x_BxLxD, ForwardPass pass, boolean forBackward) {
         residency.enter(block, Direction.FORWARD);
         Tensor out_BxLxD = run(model.blocks().get(block), x_BxLxD, pass, forBackward);
@@ -170,8 +159,7 @@ public final class BlockWalk extends LocalEngine {
                 Tensor gradient_CxV = Tensors.gradient(products_CxV);
                 if (gradient_VxD != null) {
                     // By hand, so that the product is added to the gradient in place: autograd allocates a VxD per
-                    // chunk.
-                    // So does a product in bfloat16, which takes as long as this one, conversion included.
+                    // chunk. So does a product in bfloat16, which takes as long as this one, conversion included.
                     gradient_VxD.addmm_(gradient_CxV.t(), y_CxD.detach().to(ScalarType.Float));
                 }
                 // Rounded, unlike the forward product: float32 takes longer and does not improve the loss.
@@ -192,18 +180,7 @@ public final class BlockWalk extends LocalEngine {
     }
 
     @Override
-    public float[] tokenLosses(Batch batch) {
-        try (var use = inference();
-                var scope = Scope.open();
-                var off = Grad.off()) {
-            var onDevice = new DeviceBatch(model, batch);
-            try (var pass = onDevice.inference()) {
-                return tokenLosses(onDevice, pass);
-            }
-        }
-    }
-
-    private float[] tokenLosses(DeviceBatch onDevice, PlainPass pass) {
+    float[] tokenLosses(DeviceBatch onDevice, PlainPass pass) {
         residency.enter(Residency.ROOT, Direction.FORWARD);
         Tensor x_BxLxD = model.embed(onDevice.y_BxL(), pass);
         for (int i = 0; i < model.blocks().size(); i++) {

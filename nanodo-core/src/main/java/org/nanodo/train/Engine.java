@@ -16,7 +16,12 @@ import org.nanodo.runtime.Collectives;
 public interface Engine {
     /** Returns the engine for a model on one device: a {@link BlockWalk}, or {@link #whole} for a model without blocks. */
     static Engine of(LanguageModel model) {
-        return model instanceof BlockModel blocks ? new BlockWalk(blocks) : new WholeGraph(model, Residency.ALWAYS);
+        return of(model, Residency.ALWAYS);
+    }
+
+    /** Returns the same for a model whose parameters come and go: the engine tells the residency which ones it needs. */
+    static Engine of(LanguageModel model, Residency residency) {
+        return model instanceof BlockModel blocks ? new BlockWalk(blocks, residency) : new WholeGraph(model, residency);
     }
 
     /**

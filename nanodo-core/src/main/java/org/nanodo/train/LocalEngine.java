@@ -4,9 +4,11 @@ import java.util.List;
 import org.bytedeco.pytorch.IValue;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
+import org.nanodo.data.Batch;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.model.ModelUse;
 import org.nanodo.model.Parameter;
+import org.nanodo.model.PlainPass;
 import org.nanodo.runtime.Grad;
 import org.nanodo.runtime.Operator;
 import org.nanodo.runtime.Scope;
@@ -25,17 +27,33 @@ abstract class LocalEngine implements Engine {
         this.residency = residency;
     }
 
-    /** Casts the parameters once for all micro-batches of a step, unless they come and go. */
-    final void holdCasts() {
+    @Override
+    public final Tensor lossAndGradients(MicroBatch micro) {
         if (residency == Residency.ALWAYS && casts == null) {
-            casts = ModelUse.casts(model);
+            casts = ModelUse.casts(model); // once for all micro-batches
+        }
+        try (var scope = Scope.open()) {
+            // All copies to the device come before it is busy, since a copy waits for all earlier work.
+            return scope.export(lossAndGradients(micro, new DeviceBatch(model, micro.batch())));
         }
     }
 
-    /** Begins an inference; a sharded model's parameters come and go on this thread, so that no other can use them. */
-    final ModelUse inference() {
-        return ModelUse.inference(residency == Residency.ALWAYS ? parameters() : List.of());
+    abstract Tensor lossAndGradients(MicroBatch micro, DeviceBatch onDevice);
+
+    @Override
+    public final float[] tokenLosses(Batch batch) {
+        boolean sharded = residency != Residency.ALWAYS; // parameters come and go on this thread
+        try (var use = ModelUse.inference(sharded ? List.of() : parameters());
+                var scope = Scope.open();
+                var off = Grad.off()) {
+            var onDevice = new DeviceBatch(model, batch);
+            try (var pass = onDevice.inference()) {
+                return tokenLosses(onDevice, pass);
+            }
+        }
     }
+
+    abstract float[] tokenLosses(DeviceBatch onDevice, PlainPass pass);
 
     @Override
     public List<Parameter> parameters() {

@@ -66,11 +66,9 @@ public final class Measurements implements AutoCloseable {
         return new ArrayList<>(sums.keySet());
     }
 
-    /** Returns the values in the order of the names, and starts again from zero. */
-    Tensor take() {
-        Tensor values_N = torch.cat(new TensorVector(sums.values().toArray(Tensor[]::new)), 0);
-        sums.values().forEach(Tensor::zero_);
-        return values_N;
+    /** Returns the values in the order of the names. */
+    Tensor values() {
+        return torch.cat(new TensorVector(sums.values().toArray(Tensor[]::new)), 0);
     }
 
     /** Starts again from zero. */

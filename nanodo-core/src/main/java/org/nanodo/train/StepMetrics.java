@@ -1,7 +1,7 @@
 package org.nanodo.train;
 
-import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.nanodo.data.PackedDataset;
 import org.nanodo.metrics.Metrics;
@@ -72,17 +72,19 @@ final class StepMetrics {
     }
 
     private void countParameters(Map<String, Double> values) {
-        var inBlocks = new HashSet<Parameter>();
+        List<Parameter> root = model.parameters();
         double all = model.parameterCount();
         double head = 0;
         if (model instanceof BlockModel blocks) {
-            blocks.blocks().forEach(block -> inBlocks.addAll(block.parameters()));
+            root = blocks.rootParameters();
             Parameter outEmbed = blocks.outEmbed();
             head = outEmbed.name().contains("head") ? outEmbed.numel() : 0; // NanoDO's test; otherwise it is tied
         }
         double embedding = -head;
+        for (Parameter parameter : root) {
+            embedding += parameter.shape().length > 1 ? parameter.numel() : 0;
+        }
         for (Parameter parameter : model.parameters()) {
-            embedding += !inBlocks.contains(parameter) && parameter.shape().length > 1 ? parameter.numel() : 0;
             values.put("n_params/" + parameter.name(), (double) parameter.numel());
         }
         values.put("n_params/all", all);

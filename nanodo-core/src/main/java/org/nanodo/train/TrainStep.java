@@ -127,7 +127,7 @@ final class TrainStep implements AutoCloseable {
             if (ranks.world() > 1) {
                 measurements.agree(agreement, loss);
             }
-            Tensor sums_K = torch.cat(new TensorVector(loss.view(1), mine_4, measurements.take()), 0);
+            Tensor sums_K = torch.cat(new TensorVector(loss.view(1), mine_4, measurements.values()), 0);
             ranks.allReduce(sums_K).await();
 
             Tensor norm = engine.globalNorm();
@@ -161,7 +161,7 @@ final class TrainStep implements AutoCloseable {
         int rows = batch.B() / options.microBatches;
         long firstRow = (long) ranks.rank() * batch.B();
         long seed = mix(options.data.seed(), step);
-        measurements.clear(); // of a step that failed
+        measurements.clear();
         engine.begin(options.microBatches);
         for (int from = 0; from < batch.B(); from += rows) {
             // A loss may draw LibTorch's random numbers. They depend on rank and micro-batch, unlike dropout.

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.within;
 import static org.nanodo.TinyRun.DATA;
 import static org.nanodo.TinyRun.config;
 
-import java.util.ArrayList;
 import org.bytedeco.pytorch.Scalar;
 import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
@@ -16,7 +15,6 @@ import org.nanodo.model.DecoderModel;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.runtime.Device;
 import org.nanodo.runtime.Tensors;
-import org.nanodo.tokenizer.Tokenizer;
 
 /** Law 10: training, evaluation and decoding compute one function, also of a model that changes its logits. */
 class LogitsTest {
@@ -64,23 +62,8 @@ class LogitsTest {
 
     @Test
     void decodingEqualsForward() {
-        var decoded = new ArrayList<float[]>();
         try (var model = new Capped(DecoderModel.create(config(false), 1))) {
-            Tokenizer tokenizer = Tokenizer.bytes();
-            var generation = model.generate(tokenizer, "ab").maxTokens(5).sampler((logits, random) -> {
-                decoded.add(logits.clone());
-                return 10;
-            });
-            generation.text();
-            int[] tokens = {
-                tokenizer.bosId(), tokenizer.encode("ab")[0], tokenizer.encode("ab")[1], 10, 10, 10, 10
-            };
-            Tensor logits_LxV =
-                    model.forward(Tensors.ids(Device.cpu(), tokens, 1, 7)).squeeze(0);
-            for (int i = 0; i < 5; i++) {
-                assertThat(decoded.get(i))
-                        .containsExactly(Tensors.toFloats(logits_LxV.select(0, 2 + i)), within(1e-5f));
-            }
+            TinyRun.assertDecodingEqualsForward(model);
         }
     }
 

@@ -26,9 +26,6 @@ import org.nanodo.model.DecoderModel;
 import org.nanodo.model.ForwardPass;
 import org.nanodo.model.LanguageModel;
 import org.nanodo.optim.AdamW;
-import org.nanodo.runtime.Device;
-import org.nanodo.runtime.Tensors;
-import org.nanodo.tokenizer.Tokenizer;
 
 /** What blocks leave to each other, drop and lose is as exact block by block as in one graph. */
 class SeamTest {
@@ -89,25 +86,8 @@ class SeamTest {
 
     @Test
     void decodingWithACacheEqualsForward() {
-        var decoded = new ArrayList<float[]>();
         try (var model = SeamModel.create(config(false), 1)) {
-            Tokenizer tokenizer = Tokenizer.bytes();
-            model.generate(tokenizer, "ab")
-                    .maxTokens(5)
-                    .sampler((logits, random) -> {
-                        decoded.add(logits.clone());
-                        return 10;
-                    })
-                    .text();
-            int[] tokens = {
-                tokenizer.bosId(), tokenizer.encode("ab")[0], tokenizer.encode("ab")[1], 10, 10, 10, 10
-            };
-            Tensor logits_LxV =
-                    model.forward(Tensors.ids(Device.cpu(), tokens, 1, 7)).squeeze(0);
-            for (int i = 0; i < 5; i++) {
-                assertThat(decoded.get(i))
-                        .containsExactly(Tensors.toFloats(logits_LxV.select(0, 2 + i)), within(1e-5f));
-            }
+            TinyRun.assertDecodingEqualsForward(model);
         }
     }
 
